@@ -1,4 +1,4 @@
-"""A row that another session holds, such as an operator's psql: nobody waits for ever."""
+"""Another session holds a row, such as an operator's psql, or ends a connection."""
 
 from __future__ import annotations
 
@@ -80,3 +80,17 @@ def test_other_rows__written_meanwhile():
             transitions.record(upload, Action.STORED, ACTOR)
     assert Upload.objects.get(pk=other.pk).status == Status.STORED
     assert actions(upload) == ["requested"]
+
+
+def test_connection_dropped_during_the_put__outcome_is_recorded(bucket, spy):
+    def drop(*arguments: Any, **options: Any) -> None:
+        with psycopg.connect(service_database_url()) as other:
+            other.execute(
+                "SELECT pg_terminate_backend(%s, 10000)",  # waits until it has ended
+                [connection.connection.info.backend_pid],
+            )
+
+    spy(UploadStorage, "put_new", before=drop)
+    connection.close()  # the next one is checked, as each request's
+    assert making.stored().status == Status.STORED
+    assert Upload.objects.get().status == Status.STORED

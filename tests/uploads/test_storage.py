@@ -1,4 +1,4 @@
-"""The storage without a server; tests/integration/test_storage has a real one."""
+"""The storage behind Django's interface; tests/integration/test_storage has the rest."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from botocore.utils import parse_timestamp
 from django.core.files.base import ContentFile
 from moto import mock_aws
 
+from tests.uploads.making import run
 from uploads.storage.configuration import parse_store_time
 from uploads.storage.errors import error_from_status
 
@@ -39,6 +40,14 @@ class TestDjangoInterface:
 
     def test_client__one_for_all_threads(self, bucket):
         assert bucket.connection.meta.client is bucket.client
+
+
+def test_ensure_bucket__creates_once(other_bucket):
+    name = other_bucket(exists=False).bucket_name
+    assert run("ensure_bucket") == (0, f"bucket {name}: created\n")
+    assert run("ensure_bucket") == (0, f"bucket {name}: exists\n")
+    exists = f'{{"bucket": "{name}", "state": "exists"}}\n'
+    assert run("ensure_bucket", "--json") == (0, exists)
 
 
 @mock_aws

@@ -242,6 +242,30 @@ class TestNote:
             )
 
 
+class TestPreparedStatements:
+    """Each connection keeps those of the record."""
+
+    def test_a_migration_changes_the_table__uploads_go_on(self):
+        """The pods of before still run while a deployment migrates."""
+        transitions.record(begin(), Action.STORED, ACTOR)
+        with connection.cursor() as cursor:
+            cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+            cursor.execute("ALTER TABLE uploads_upload ADD COLUMN note text DEFAULT ''")
+        transitions.record(begin(), Action.STORED, ACTOR)
+        assert set(Upload.objects.values_list("status", flat=True)) == {Status.STORED}
+
+    def test_prepared_once__not_for_each_upload(self):
+        for _ in range(3):
+            transitions.record(begin(), Action.STORED, ACTOR)
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT count(*), count(DISTINCT statement) FROM pg_prepared_statements"
+                " WHERE statement LIKE %s",
+                ["%uploads_upload%"],
+            )
+            assert cursor.fetchone() == (2, 2)
+
+
 class TestTables:
     def test_every_action_has_a_status_and_a_before__or_is_a_note(self):
         assert STATUS_AFTER.keys() == ALLOWED_BEFORE.keys() == set(Action) - NOTES
