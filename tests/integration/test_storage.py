@@ -116,17 +116,6 @@ class TestRealServer:
             stranger.put_new("key", BytesPayload(b"content"), METADATA)
         assert stranger.availability() == "unavailable: the bucket refuses access"
 
-    def test_begun_in_parts_and_left(self, bucket):
-        begun = bucket.client.create_multipart_upload(
-            Bucket=bucket.bucket_name, Key="uploads/a.txt"
-        )
-        (left,) = bucket.multipart_uploads("uploads/")
-        assert (left.key, left.upload_id) == ("uploads/a.txt", begun["UploadId"])
-        assert list(bucket.multipart_uploads("audit/")) == []
-        bucket.multipart.abort(left.key, left.upload_id)
-        bucket.multipart.abort(left.key, left.upload_id)
-        assert list(bucket.multipart_uploads("")) == []
-
     def test_taken__by_other_bytes_that_claim_to_be_ours(self, bucket):
         """The server tells no checksum, and the metadata is anybody's."""
         payload = BytesPayload(b"content")

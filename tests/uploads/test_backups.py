@@ -5,19 +5,15 @@ from __future__ import annotations
 import io
 import json
 import os
-import sys
 import zipfile
 from typing import Any
 
 import pytest
-from django.core.management import call_command
-from django.core.management.base import CommandError
 from django.db import connection
 from django.db.utils import DatabaseError
 
 from mirrorsite.tokens.models import Token
 from tests.conftest import service_database_url
-from tests.outputs import FullOutput
 from tests.support import manage
 from tests.tokens import new_token
 from tests.uploads import making
@@ -235,14 +231,6 @@ class TestKeep:
 
 
 class TestFailed:
-    def test_stored_and_then_not_printed(self, bucket, monkeypatch):
-        monkeypatch.setattr(sys, "stdout", FullOutput())
-        with pytest.raises(
-            CommandError, match=r"No space left.*; backups/.* was stored"
-        ):
-            call_command("backup_database")
-        assert len(backups.backup_keys()) == 1
-
     def test_connection_lost(self, bucket, monkeypatch):
         end = "COPY (SELECT pg_terminate_backend(pg_backend_pid())) TO STDOUT"
         monkeypatch.setattr(backups, "_copy", lambda *arguments: end)

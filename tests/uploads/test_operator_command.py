@@ -365,7 +365,7 @@ class TestDatabaseUnavailable:
         assert list(bucket.list_keys("")) == []
 
 
-@pytest.mark.django_db
+@pytest.mark.django_db(transaction=True)
 def test_output_fails_afterwards__says_what_was_done(
     bucket, other_bucket, settings, monkeypatch
 ):
@@ -380,6 +380,7 @@ def test_output_fails_afterwards__says_what_was_done(
         ("the check was recorded", "verify_audit"),
         ("1 corrupted", "verify_uploads"),
         ("1 repaired", "reconcile_uploads", "--fix", "--min-age=0s"),
+        ("; backups/.* was stored", "backup_database"),
     ):
         with pytest.raises(CommandError, match=f"No space left.*{sentence}"):
             call_command(*command)
