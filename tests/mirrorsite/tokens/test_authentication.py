@@ -35,16 +35,6 @@ def token(owner: User) -> tuple[Token, str]:
     return new_token(name="reader")
 
 
-def made_days_ago(
-    days_ago: int, monkeypatch: pytest.MonkeyPatch, **values: Any
-) -> tuple[Token, str]:
-    """Make a token in the past: the database lets no token's expiry change."""
-    then = timezone.now() - timedelta(days=days_ago)
-    with monkeypatch.context() as patch:
-        patch.setattr(timezone, "now", lambda: then)
-        return new_token(**values)
-
-
 def get(client: Client, secret: str) -> Any:
     return client.get("/api/uploads", headers=bearer(secret))
 
@@ -75,26 +65,24 @@ class TestTokenAuthentication:
             assert answer["WWW-Authenticate"] == INVALID
             assert slug(answer) == "authentication-failed"
 
-    @pytest.mark.parametrize("fault", ["wrong end", "revoked", "owner inactive"])
-    def test_no_longer_or_never_valid(self, client, token, fault):
-        secret = token[1]
+    @pytest.mark.parametrize(
+        "fault", ["wrong end", "revoked", "owner inactive", "expired"]
+    )
+    def test_no_longer_or_never_valid(self, client, token, fault, monkeypatch):
+        made, secret = token
         assert get(client, secret).status_code == 200
         if fault == "wrong end":
             secret = secret[:-1] + ("0" if secret[-1] != "0" else "1")
         elif fault == "revoked":
-            assert revoke_token(token[0], ACTOR)
-        else:
+            assert revoke_token(made, ACTOR)
+        elif fault == "owner inactive":
             User.objects.update(is_active=False)
-        assert get(client, secret).status_code == 401
-
-    def test_expired__kept_and_refused(self, client, owner, monkeypatch):
-        token = made_days_ago(2, monkeypatch, name="old", days=1)
-
-        answer = get(client, token[1])
-
-        assert answer.status_code == 401
-        assert answer["WWW-Authenticate"] == INVALID
-        assert Token.objects.filter(pk=token[0].pk).exists()
+        else:
+            later = made.expiry + timedelta(days=1)
+            monkeypatch.setattr(timezone, "now", lambda: later)
+        answer = get(client, secret)
+        assert (answer.status_code, answer["WWW-Authenticate"]) == (401, INVALID)
+        assert Token.objects.filter(pk=made.pk).exists()
 
     def test_other_scope__403(self, client, owner):
         _, secret = new_token(Scope.UPLOAD)
@@ -112,7 +100,10 @@ class TestTokenAuthentication:
     ):
         for number in range(5):
             new_token(name=f"other-{number}")
-        made_days_ago(2, monkeypatch, name="old", days=1)
+        with monkeypatch.context() as past:
+            then = timezone.now() - timedelta(days=2)
+            past.setattr(timezone, "now", lambda: then)
+            new_token(name="expired", days=1)
         get(client, token[1])  # writes the last use
 
         with django_assert_num_queries(2):  # the token with its owner; the list
