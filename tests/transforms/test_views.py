@@ -6,20 +6,7 @@ from tests.problems import slug
 
 
 class TestMirrorView:
-    @pytest.mark.parametrize(
-        ("query", "transformed"),
-        [
-            ("word=abcABC123987", "210678cbaCBA"),
-            ("word=%F0%9F%87%AE%F0%9F%87%B9a", "A🇮🇹"),
-            ("other=1&word=luca", "ACUL"),
-        ],
-    )
-    def test_get(self, client, query, transformed):
-        response = client.get(f"/api/mirror?{query}")
-
-        assert response.status_code == 200
-        assert response.json() == {"transformed": transformed}
-        assert response.headers["Cache-Control"].startswith("public")
+    """What a known word gives is in test_http, test_docs and test_home."""
 
     @pytest.mark.parametrize(
         ("query", "code"),

@@ -309,22 +309,14 @@ class TestVerify:
         assert upload.events.count() == 1
 
     @pytest.mark.parametrize(
-        ("action", "status", "detail"),
+        ("action", "detail"),
         [
-            (
-                Action.PURGED,
-                "purged",
-                "An upload that is purged has no object to verify.",
-            ),
-            (
-                Action.MISSING,
-                "missing",
-                "The upload's status has just changed to missing.",
-            ),
+            (Action.PURGED, "An upload that is purged has no object to verify."),
+            (Action.MISSING, "The upload's status has just changed to missing."),
         ],
     )
     def test_changed_during_the_comparison__409_with_the_new_status(
-        self, reader, upload, monkeypatch, action, status, detail
+        self, reader, upload, monkeypatch, action, detail
     ):
         def change(compared: Upload, **options: Any) -> Verification:
             transitions.record(Upload.objects.get(pk=compared.pk), action, ACTOR)
@@ -333,5 +325,5 @@ class TestVerify:
         monkeypatch.setattr(object_verification, "examine", change)
         answer = self.verify(reader, upload)
         assert (answer.status_code, slug(answer)) == (409, "upload-not-verifiable")
-        assert answer.json()["upload_status"] == status
+        assert answer.json()["upload_status"] == action.value
         assert answer.json()["detail"] == detail
