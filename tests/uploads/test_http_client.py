@@ -93,7 +93,7 @@ def serving(
 def make_client() -> Iterator[Callable[..., HTTPClient]]:
     clients: list[HTTPClient] = []
 
-    def make(read_timeout: float = 5, certificates: str | None = None) -> HTTPClient:
+    def make(read_timeout: float = 5, certificates: str = "") -> HTTPClient:
         clients.append(
             HTTPClient(
                 certificates=certificates,

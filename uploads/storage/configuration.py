@@ -14,7 +14,8 @@ import botocore.session
 from botocore.config import Config
 from botocore.credentials import Credentials
 from botocore.exceptions import NoCredentialsError
-from botocore.httpsession import ProxyConfiguration, get_cert_path
+from botocore.httpsession import ProxyConfiguration
+from botocore.httpsession import where as bundled_certificates
 from botocore.loaders import Loader, create_loader
 from botocore.utils import get_environ_proxies, parse_timestamp
 from urllib3 import ProxyManager
@@ -119,7 +120,7 @@ def build_transport(configuration: StoreConfiguration) -> Transport:
     except Exception as error:
         raise credentials_error(error) from error
     try:
-        certificates = ca_bundle(session) or get_cert_path(True)
+        certificates = ca_bundle(session) or bundled_certificates()
         client = boto3.Session(botocore_session=session).client(
             "s3",
             region_name=configuration.region_name,

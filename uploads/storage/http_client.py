@@ -178,8 +178,8 @@ class Answer:
 class HTTPClient:
     """Sends requests to any host; all threads use one. Timeouts are in seconds."""
 
-    #: A file of CA certificates; None means those of the system.
-    certificates: str | None
+    #: A file of CA certificates.
+    certificates: str
     #: Only its settings are used.
     proxy: ProxyManager | None
     connect_timeout: float
@@ -314,10 +314,7 @@ class HTTPClient:
     def _tls(self) -> ssl.SSLContext:
         """Shared by all connections: loading the CA certificates takes 30 ms and 0.6 MiB."""
         context = create_urllib3_context()
-        if self.certificates is None:
-            context.load_default_certs()
-        else:
-            context.load_verify_locations(self.certificates)
+        context.load_verify_locations(self.certificates)
         return context
 
 
