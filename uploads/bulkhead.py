@@ -95,9 +95,7 @@ class Bulkhead:
                 if store_answered:
                     self._progress_at = time.monotonic()
                 self._free_permits += 1
-                self._held[client] -= 1
-                if not self._held[client]:
-                    del self._held[client]
+                self._held -= Counter([client])  # keeps no client without a permit
                 self._changed.notify_all()
 
     def report_progress(self) -> None:
