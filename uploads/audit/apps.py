@@ -7,5 +7,3 @@ class AuditConfig(AppConfig):
     """The audit trail; its models have the app label `uploads`."""
 
     name = "uploads.audit"
-    label = "audit"
-    verbose_name = "Audit trail"
