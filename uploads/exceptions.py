@@ -77,7 +77,7 @@ class OtherBucketError(StoreRefusedError):
     """The recorded object is in a bucket other than the configured one."""
 
 
-class ObjectChangedError(StoreRefusedError):
+class ObjectChangedError(StoreError):
     """The object has been replaced or deleted (412 or 404)."""
 
 

@@ -77,8 +77,6 @@ def _delete(upload: Upload, finding: Finding) -> str:
         )
     try:
         storage_of(upload).delete_unchanged(finding.key, finding.evidence["etag"])
-    except ObjectChangedError:  # it is a StoreRefusedError too
-        raise
     except StoreRefusedError as error:
         return str(error)
     return ""
