@@ -17,7 +17,7 @@ import random
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from mmap import mmap
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 #: Numbers go from 0 to 9999, as in the original challenge.
 NUMBERS = 10_000
@@ -47,26 +47,6 @@ class Part(NamedTuple):
     sha256: str
 
 
-class Payload(Protocol):
-    """Bytes of known length and digest that can be read from the start many times."""
-
-    content_type: str
-
-    @property
-    def size(self) -> int: ...
-
-    @property
-    def sha256(self) -> str: ...
-
-    def chunks(self) -> Iterator[Chunk]:
-        """Yield the bytes from the start, at most `MAX_CHUNK_BYTES` at a time."""
-        ...
-
-    def parts(self) -> Iterator[Part]:
-        """Yield parts of exactly `PART_BYTES`; the last may be shorter."""
-        ...
-
-
 class BytesPayload:
     """A body in memory, or a file that is mapped to memory."""
 
@@ -79,11 +59,13 @@ class BytesPayload:
         self.sha256 = hashlib.sha256(content).hexdigest()
 
     def chunks(self) -> Iterator[Chunk]:
+        """Yield the bytes from the start, at most `MAX_CHUNK_BYTES` at a time."""
         content = memoryview(self._content)
         for start in range(0, self.size, MAX_CHUNK_BYTES):
             yield content[start : start + MAX_CHUNK_BYTES]
 
     def parts(self) -> Iterator[Part]:
+        """Yield parts of exactly `PART_BYTES`; the last may be shorter."""
         return parts_of(self.chunks())
 
 
@@ -150,6 +132,10 @@ class RandomNumbers:
 
     def _digests_of_parts(self) -> list[str]:
         return [part.sha256 for part in parts_of(self.chunks())]
+
+
+#: Bytes of known length and digest that can be read from the start many times.
+Payload = BytesPayload | RandomNumbers
 
 
 def sha256_of(chunks: Iterable[Chunk]) -> str:
