@@ -88,9 +88,7 @@ class TrailUnavailableError(UploadsError):
     upload stays pending until reconciliation resolves it.
     """
 
-    def __init__(self, message: str, *, upload_id: UUID | None = None) -> None:
-        super().__init__(message)
-        self.upload_id = upload_id
+    upload_id: UUID | None = None
 
 
 class UnreadableError(UploadsError):

@@ -103,7 +103,8 @@ def create_upload(
                 error,
                 exc_info=error,
             )
-            raise TrailUnavailableError(str(error), upload_id=upload.pk) from error
+            error.upload_id = upload.pk
+            raise
         finally:
             UPLOADS.labels(upload.status).inc()
     return CreatedUpload(upload)
