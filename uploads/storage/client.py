@@ -40,19 +40,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-#: For each listing: the parameters that request the next page, and the members of a
-#: page that have their values.
-_MARKERS = {
-    "list_objects_v2": {"ContinuationToken": "NextContinuationToken"},
-    "list_object_versions": {
-        "KeyMarker": "NextKeyMarker",
-        "VersionIdMarker": "NextVersionIdMarker",
-    },
-    "list_multipart_uploads": {
-        "KeyMarker": "NextKeyMarker",
-        "UploadIdMarker": "NextUploadIdMarker",
-    },
-}
 _ALGORITHM = "AWS4-HMAC-SHA256"
 _CODE = re.compile(rb"<Code>([A-Za-z0-9.]+)</Code>")
 _REGION = re.compile(rb"<Region>([a-z0-9-]+)</Region>")
@@ -181,11 +168,12 @@ class StoreClient:
             yield page
             if is_last:
                 return
-            # A page that ends with a key's last version has no marker for versions.
+            # `NextKeyMarker` of a page is the parameter `KeyMarker` of the next request. A
+            # page that ends with a key's last version has no marker for versions.
             following = {
-                parameter: page[member]
-                for parameter, member in _MARKERS[operation].items()
-                if page.get(member)
+                name.removeprefix("Next"): value
+                for name, value in page.items()
+                if name.startswith("Next") and value
             }
             if following in ({}, marker):
                 raise unreadable_answer("the next page's marker is missing or repeated")
