@@ -132,7 +132,7 @@ class Answer:
             self.close()
             raise
         if self._is_complete:
-            self.close()  # the answer; the connection is kept if it can be reused
+            self.close()  # closes the answer; the connection is kept if it can be reused
 
     def close(self) -> None:
         """Release the connection: keep it open only if the whole answer has been read.

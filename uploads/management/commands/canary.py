@@ -58,7 +58,7 @@ class Command(OperatorCommand):
         }
         if self.as_json:
             self.print_json(report)
-        # Also for the message if writing the output fails at the end.
+        # Set even if no step failed: the error message has it if writing the output fails.
         self.so_far = f"{counted(len(failed), 'step')} failed"
         if failed:
             raise DifferencesFound(f"{self.so_far}.")
