@@ -91,19 +91,23 @@ def delete_old(keep: int) -> Iterator[str]:
         yield key
 
 
-def restore(key: str) -> dict[str, int]:
-    """Apply the backup's migrations to an empty database, and load the backup's rows.
-
-    Return the number of rows of each table.
-
-    Raises `BackupError` if the database has tables, the backup is damaged, or this
-    release lacks one of the backup's migrations.
-    """
+def require_empty_database() -> None:
+    """Raise `BackupError` if the database has tables."""
     if names := connection.introspection.table_names():
         raise BackupError(
             f"the database {connection.settings_dict['NAME']} has tables already"
             f" ({names[0]}, …); create an empty one and set DATABASE_URL to it."
         )
+
+
+def restore(key: str) -> dict[str, int]:
+    """Apply the backup's migrations to an empty database, and load the backup's rows.
+
+    Return the number of rows of each table.
+
+    Raises `BackupError` if the backup is damaged, or this release lacks one of the
+    backup's migrations.
+    """
     with _downloaded_file(key) as file:
         with _backup_errors(key):
             archive = zipfile.ZipFile(file)

@@ -5,7 +5,7 @@ from typing import Any
 from django.core.management.base import CommandParser
 
 from mirrorsite.management.base import CommandFailed, OperatorCommand, counted
-from uploads.backups import PREFIX, backup_keys, restore
+from uploads.backups import PREFIX, backup_keys, require_empty_database, restore
 from uploads.storage import upload_storage
 
 
@@ -39,6 +39,7 @@ class Command(OperatorCommand):
             upload_storage().head(key)  # raises ObjectMissingError
             self.print_result({"dry_run": True, "key": key}, f"would restore {key}")
             return
+        require_empty_database()
         self.so_far = (
             "no rows were restored, but tables may have been created; another try needs"
             " an empty database"
