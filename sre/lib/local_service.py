@@ -182,6 +182,8 @@ def _environment() -> dict[str, str]:
     environment = defaults | given
     if not environment["AUDIT_PUBLIC_KEYS"]:
         environment["AUDIT_PUBLIC_KEYS"] = _public_key(environment["AUDIT_SIGNING_KEY"])
+    reached = environment["BIND"].replace("0.0.0.0", "127.0.0.1")  # noqa: S104 not bound
+    environment.setdefault("CANARY_BASE_URL", f"http://{reached}")
     return environment
 
 

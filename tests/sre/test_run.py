@@ -255,8 +255,10 @@ class TestRun:
         assert f"PostgreSQL process ended with -9; see {postgres.directory}" in said
         assert "The web server ended" not in said
 
-    def test_keys_of_the_environment__commands_use_them(self, checkout):
+    def test_environment__commands_use_it(self, checkout):
+        """An address and a key that sre/manage is not given."""
         checkout.start(AUDIT_SIGNING_KEY=base64.b64encode(bytes(32)).decode())
+        checkout.paste("./sre/manage canary")
         printed = checkout.paste("./sre/manage seal_audit && ./sre/manage verify_audit")
         assert "no faults" in printed
 
