@@ -23,6 +23,8 @@ RECENT_SECONDS = 1.0
 #: The formats that psycopg can parse. The role, the database or PGDATESTYLE may set
 #: others.
 _STYLES = {"DateStyle": "ISO", "IntervalStyle": "postgres"}
+#: The settings of a session that cannot write.
+_READ_ONLY = ("default_transaction_read_only", "in_hot_standby")
 
 
 class TimedConnection(psycopg.Connection[Any]):
@@ -78,6 +80,10 @@ class DatabaseWrapper(base.DatabaseWrapper):
     def is_usable(self) -> bool:
         connection = self.connection
         if connection is None or connection.closed:
+            return False
+        reported = connection.info.parameter_status
+        if self.errors_occurred and "on" in map(reported, _READ_ONLY):
+            # A new session may write by now, or reach the server that took the name.
             return False
         if monotonic() - connection.answered_at < RECENT_SECONDS:
             # Input means that the server has closed the connection: none is expected.

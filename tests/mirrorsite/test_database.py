@@ -13,7 +13,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from django.db import Error, OperationalError, connection
+from django.db import Error, InternalError, OperationalError, connection
 from django.db.utils import ConnectionHandler
 from psycopg import conninfo, pq
 
@@ -124,6 +124,18 @@ class TestTimeouts:
         with opened(settings) as other:
             assert show("statement_timeout", other) == "2s"
             assert show("default_transaction_read_only", other) == "on"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_read_only__writes_again_when_the_database_does():
+    """The setting is that of a session, which would last for minutes."""
+    with opened(connection_settings(service_database_url())) as other:
+        with other.cursor() as cursor:
+            cursor.execute("SET default_transaction_read_only = on")
+            with pytest.raises(InternalError, match="read-only"):
+                cursor.execute("CREATE TABLE refused ()")
+        other.close_if_unusable_or_obsolete()
+        assert show("transaction_read_only", other) == "off"
 
 
 @pytest.mark.django_db
