@@ -4,10 +4,12 @@
 Needs Python 3.11 and `pip install cryptography`, but no other file of this project, so
 that an auditor can read all of it. It repeats the service's rules on purpose.
 
-    aws s3 sync s3://BUCKET/audit/ audit/
+    aws s3 sync s3://BUCKET/audit/seals/ audit/seals/
+    aws s3 sync s3://BUCKET/audit/events/ audit/events/
     python3 verify_seals.py audit/ --public-key eb06…:base64…
 
-The folder holds `seals/0000000012.json` and `events/0000000012-<root>.jsonl`.
+The folder holds `seals/0000000012.json` and `events/0000000012-<root>.jsonl`. Download
+the seals first: otherwise a seal made during the download can lack its events.
 
 A seal is a JSON object. Of its keys,
 
