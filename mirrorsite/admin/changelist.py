@@ -99,13 +99,15 @@ class CursorChangeList(FilteredChangeList):
     def page_links(self) -> list[tuple[str, str]]:
         """Return the links to other pages: text and address of each."""
         rows = self.result_list
-        first, last = (rows[0].pk, rows[-1].pk) if rows else ("", "")
         pages: dict[str, str | None] = {}
-        if self.has_newer:
+        if self.has_newer or (self.has_older and not rows):
             # None removes the parameter: without it, the page is the newest.
-            pages |= {"Newest": None, "Newer": f"newer{SEPARATOR}{first}"}
-        if self.has_older:
-            pages |= {"Older": f"older{SEPARATOR}{last}", "Oldest": "oldest"}
+            pages["Newest"] = None
+        # Without rows, because all have left the filter, nothing is newer or older than them.
+        if rows and self.has_newer:
+            pages["Newer"] = f"newer{SEPARATOR}{rows[0].pk}"
+        if rows and self.has_older:
+            pages |= {"Older": f"older{SEPARATOR}{rows[-1].pk}", "Oldest": "oldest"}
         return [
             (text, self.get_query_string({PAGE_VAR: page}))
             for text, page in pages.items()

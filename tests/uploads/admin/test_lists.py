@@ -69,6 +69,15 @@ class TestPages:
         assert listed(admin_client, first["Oldest"]) == keys[5:]
         assert listed(admin_client, last["Newest"]) == keys[:3]
 
+    def test_rows_have_left_the_filter(self, admin_client, make_upload):
+        keys = [make_upload(status=Status.PENDING).key for _ in range(4)][::-1]
+        older = links(admin_client, "?status__exact=pending")["Older"]
+        Upload.objects.filter(key=keys[3]).update(status=Status.STORED)
+        assert listed(admin_client, older) == []
+        left = links(admin_client, older)
+        assert list(left) == ["Newest"]
+        assert listed(admin_client, left["Newest"]) == keys[:3]
+
     def test_a_filter_is_kept_and_another_starts_at_the_top(
         self, admin_client, make_upload
     ):
