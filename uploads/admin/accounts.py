@@ -65,6 +65,13 @@ class StaffUserAdmin(_AccountMixin, UserAdmin):  # type: ignore[type-arg]
         """Make the dates read-only, and the user name, which events refer to."""
         return ("username", "last_login", "date_joined") if obj else ()
 
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        """Leave the password, which Django shows with a link to change it, to those who may."""
+        fieldsets = super().get_fieldsets(request, obj)
+        if obj is None or self.has_change_permission(request, obj):
+            return fieldsets
+        return ((None, {"fields": ("username",)}), *fieldsets[1:])
+
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
 

@@ -149,7 +149,9 @@ class TestStaleForm:
         for address in (f"{USERS}{ada.pk}/change/", f"{GROUPS}{verifiers.pk}/change/"):
             assert client.post(address, {"version": "x"}).status_code == 403
         with CaptureQueriesContext(connection) as queries:
-            assert client.get(f"{USERS}{ada.pk}/change/").status_code == 200
+            page = client.get(f"{USERS}{ada.pk}/change/").content.decode()
+        assert ">ada<" in page
+        assert "../password/" not in page
         assert not any("FOR UPDATE" in query["sql"] for query in queries)
 
 
