@@ -18,7 +18,6 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, QueryDi
 from django.shortcuts import render
 from django.templatetags.static import static
 from django.urls import reverse
-from django.views import csrf
 from django.views.decorators.http import require_http_methods, require_safe
 from rest_framework.exceptions import ErrorDetail
 
@@ -94,7 +93,11 @@ def favicon(request: HttpRequest) -> HttpResponse:
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
     """Django's CSRF_FAILURE_VIEW."""
     if request.path_info != "/":
-        return csrf.csrf_failure(request, reason)
+        detail = (
+            "Nothing was changed: the form has expired, or the browser rejects cookies."
+            " Go back, reload the page, and send its form again."
+        )
+        return render(request, "403.html", {"detail": detail}, status=403)
     return _page(
         request,
         Problem(

@@ -47,6 +47,8 @@ def test_staff(member_of, paths, group):
         page: {"auditors": auditor, "operators": operator, "": 403}[group]
         for page, (auditor, operator, _) in PAGES.items()
     }
+    refused = client.get(paths["uploads/upload/add/"])
+    assert b"Your account has no permission" in refused.content
 
 
 def test_superuser(admin_client, paths):
@@ -79,7 +81,9 @@ def test_posts_without_a_csrf_token_fail(admin_user, paths):
     client.force_login(admin_user)
     for page, path in paths.items():
         if "proof" not in page:
-            assert client.post(path, {"action": "export_csv"}).status_code == 403, page
+            response = client.post(path, {"action": "export_csv"})
+            assert response.status_code == 403, page
+            assert b"the form has expired" in response.content, page
 
 
 @pytest.mark.parametrize(
