@@ -22,7 +22,7 @@ class TokenForm(forms.ModelForm[Token]):
     """The arguments of `services.create_token`."""
 
     # The admin's autocomplete field has no accessible name (for screen readers).
-    user = forms.ModelChoiceField(User.objects.order_by("username"))
+    user = forms.ModelChoiceField(User.objects.filter(is_active=True).order_by("username"))
     days = forms.IntegerField(
         label="Valid for days",
         min_value=1,
@@ -53,6 +53,8 @@ class TokenAdmin(StrictAdminMixin, admin.ModelAdmin[Token]):
     def state(self, token: Token) -> str:
         if token.revoked_at is not None:
             return "revoked"
+        if not token.user.is_active:
+            return "owner inactive"
         return "valid" if token.is_valid_at(timezone.now()) else "expired"
 
     @admin.action(description="Revoke the selected tokens", permissions=["revoke"])

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from django.contrib.admin.models import LogEntry
+from django.contrib.auth.models import User
 from django.test import Client
 
 from mirrorsite.tokens.models import Scope, Token
@@ -107,6 +108,12 @@ def test_operators__make_and_revoke_them_and_it_is_recorded(member_of, token):
 def test_refused(admin_client, token, change, words):
     assert words in add(admin_client, token, **change).content.decode()
     assert Token.objects.get() == token
+
+
+def test_owner_inactive__shown_and_no_choice_for_a_new_token(admin_client, token):
+    User.objects.filter(pk=token.user_id).update(is_active=False)
+    assert "owner inactive" in admin_client.get(LIST).content.decode()
+    assert "Select a valid choice" in add(admin_client, token).content.decode()
 
 
 def test_never_changed_or_deleted(admin_client, token):
