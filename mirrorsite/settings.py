@@ -75,6 +75,7 @@ ROOT_URLCONF = "mirrorsite.urls"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 TIME_ZONE = "UTC"
 USE_I18N = False
+FORMAT_MODULE_PATH = "mirrorsite.formats"
 APPEND_SLASH = False
 
 INSTALLED_APPS = [

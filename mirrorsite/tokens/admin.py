@@ -22,7 +22,9 @@ class TokenForm(forms.ModelForm[Token]):
     """The arguments of `services.create_token`."""
 
     # The admin's autocomplete field has no accessible name (for screen readers).
-    user = forms.ModelChoiceField(User.objects.filter(is_active=True).order_by("username"))
+    user = forms.ModelChoiceField(
+        User.objects.filter(is_active=True).order_by("username")
+    )
     days = forms.IntegerField(
         label="Valid for days",
         min_value=1,

@@ -146,7 +146,7 @@ def hourly_charts(hours: list[Hour]) -> list[charts.Chart]:
     labels = [hour.start.strftime(form) for hour in hours]
     return [
         charts.StackedBars(
-            "Uploads per hour, by outcome",
+            "Uploads per hour (UTC), by outcome",
             labels,
             {s.value: [hour.uploads[s] for hour in hours] for s in STATUSES},
             unit="uploads",
@@ -154,7 +154,7 @@ def hourly_charts(hours: list[Hour]) -> list[charts.Chart]:
             width=charts.WIDE,
         ),
         charts.Lines(
-            "Duration of uploads, by hour",
+            "Duration of uploads, by hour (UTC)",
             labels,
             {
                 f"p{share * 100:.0f}": [
@@ -167,7 +167,7 @@ def hourly_charts(hours: list[Hour]) -> list[charts.Chart]:
             format_value=_duration,
         ),
         charts.StackedBars(
-            "Bytes stored per hour",
+            "Bytes stored per hour (UTC)",
             labels,
             {"bytes": [hour.stored_bytes for hour in hours]},
             unit="bytes",

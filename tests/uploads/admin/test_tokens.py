@@ -72,6 +72,7 @@ def test_operators__make_and_revoke_them_and_it_is_recorded(member_of, token):
     for path in (LIST, f"{LIST}{new.pk}/change/", f"{LIST}{new.pk}/history/"):
         page = client.get(path)
         assert page.status_code == 200
+        assert re.search(r"\d\d:\d\d:\d\d UTC", page.content.decode())
         assert secret not in page.content.decode()
         assert new.digest not in page.content.decode()
     assert secret[:15] not in str(list(UploadEvent.objects.values()))

@@ -1,0 +1,1 @@
+"""Formats of Django's admin, by language (FORMAT_MODULE_PATH)."""
