@@ -243,6 +243,27 @@ def test_dashboard__charts_and_the_switch_to_dark(visit, upload):
     assert page.evaluate(BACKGROUND) == BACKGROUNDS["light"]
 
 
+def test_lists_are_accessible_on_a_phone(visit, staffed):
+    visitor = visit("admin", viewport={"width": 360, "height": 740})
+    for path in (LIST, f"{LIST}?q=none-such", "uploads/uploadevent/"):
+        visitor.go(path)
+        visitor.assert_accessible()
+
+
+def test_form_sent_after_the_session_expired(visit, upload):
+    visitor = visit()
+    page = visitor.page
+    visitor.go(f"{LIST}{upload['id']}/change/")
+    visitor.log_in("auditor")
+    address = page.url
+    page.context.clear_cookies(name="sessionid")
+    page.get_by_role("button", name="Verify now").click()
+    visitor.log_in("auditor")
+    page.wait_for_url(address)
+    page.get_by_role("button", name="Verify now").click()
+    assert "Verified: size and SHA-256 match" in page.inner_text(".messagelist")
+
+
 def test_pages_are_accessible_in_the_dark(visit, upload, staffed):
     # The light ones are looked at where they are used.
     staffed.seal()
