@@ -87,10 +87,11 @@ ensure_program() {
   command -v "$program" >/dev/null 2>&1
 }
 
-# Print what is left out, one line each, in a frame that cannot be overlooked.
-say_skipped() {
+# Print what is left out, one line each, in a frame that cannot be overlooked; end with 77.
+skip() {
   local frame="************************************************************"
   { echo "$frame"; printf 'SKIPPED: %s\n' "$@"; echo "$frame"; } >&2
+  exit 77
 }
 
 # with_service FUNCTION …: call it with URL and TOKEN of a new service.
