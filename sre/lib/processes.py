@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import IO, Any
 
@@ -40,20 +41,20 @@ def start(
     The file descriptors in `keep_open` stay open in the child. It runs as `user`, the
     IDs of a user and a group, when one is given; only root can do that.
     """
-    output: IO[bytes] | None = None
+    opened: AbstractContextManager[IO[bytes] | None] = contextlib.nullcontext()
     if log is not None:
         log.parent.mkdir(parents=True, exist_ok=True)
-        output = log.open("ab")
+        opened = log.open("ab")
     credentials: dict[str, Any] = {}
     if user is not None:
         credentials = {"user": user[0], "group": user[1], "extra_groups": []}
-    try:
+    with opened as output:
         return subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT if output else None,
-            env=None if environment is None else dict(environment),
+            env=environment,
             cwd=cwd,
             pass_fds=keep_open,
             start_new_session=True,
@@ -61,9 +62,6 @@ def start(
             # The child only calls prctl between fork and exec.
             preexec_fn=die_with_parent,
         )
-    finally:
-        if output is not None:
-            output.close()
 
 
 def stop(process: subprocess.Popen[bytes], *, seconds: float = 30) -> None:
