@@ -96,11 +96,8 @@ def _as_problem(request: HttpRequest, response: HttpResponseBase) -> HttpRespons
     """
     if response.headers.get("Content-Type") == CONTENT_TYPE or not _is_api(request):
         return response
-    status = response.status_code
-    slug = SLUG_OF_STATUS.get(status, "internal-error" if status >= 500 else "error")
-    kind = PROBLEM_TYPES.get(slug)
-    detail = kind.meaning if kind else HTTPStatus(status).phrase
-    answer = problem_response(request, Problem(slug, detail, status=status))
+    slug = SLUG_OF_STATUS[response.status_code]
+    answer = problem_response(request, Problem(slug, PROBLEM_TYPES[slug].meaning))
     for name, value in response.headers.items():
         if not name.startswith("Content-"):
             answer.headers.setdefault(name, value)

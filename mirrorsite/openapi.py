@@ -133,9 +133,7 @@ def problem_responses(
 
 def _example(instance: str, slug: str, members: dict[str, Any]) -> OpenApiExample:
     kind = PROBLEM_TYPES[slug]
-    value = problem_body(
-        instance, EXAMPLE_REQUEST_ID, kind.status, slug, kind.meaning, **members
-    )
+    value = problem_body(instance, EXAMPLE_REQUEST_ID, slug, kind.meaning, **members)
     return OpenApiExample(slug, value=value, summary=kind.title)
 
 

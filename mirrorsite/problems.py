@@ -8,7 +8,6 @@ the declared types: in DRF's exception handler here and, outside of DRF's views,
 from __future__ import annotations
 
 import logging
-from http import HTTPStatus
 from typing import Any
 
 from django.conf import settings
@@ -41,8 +40,8 @@ class Problem(exceptions.APIException):
     """An error with its own problem type; raise it from any API view.
 
     `slug` names the type (declared in `problem_types`), `detail` states what was wrong
-    and what is allowed, and `extensions` are further members of the body. The status is
-    the type's unless it is given; `retry_after` is in seconds.
+    and what is allowed, and `extensions` are further members of the body. `retry_after`
+    is in seconds.
     """
 
     def __init__(
@@ -50,12 +49,11 @@ class Problem(exceptions.APIException):
         slug: str,
         detail: str,
         *,
-        status: int | None = None,
         retry_after: int | None = None,
         **extensions: object,
     ) -> None:
         super().__init__(detail, slug)
-        self.status_code = status or PROBLEM_TYPES[slug].status
+        self.status_code = PROBLEM_TYPES[slug].status
         if retry_after is None and self.status_code == 503:
             retry_after = RETRY_AFTER_SECONDS
         self.retry_after = retry_after
@@ -73,18 +71,14 @@ class InvalidRequest(Problem):
 
 
 def problem_body(
-    path: str, request_id: str, status: int, slug: str, detail: str, **extensions: Any
+    path: str, request_id: str, slug: str, detail: str, **extensions: Any
 ) -> dict[str, Any]:
-    """Return the members of a problem (RFC 9457).
-
-    An undeclared slug becomes `about:blank`, titled with the status's reason phrase.
-    `path` is percent-encoded.
-    """
-    kind = PROBLEM_TYPES.get(slug)
+    """Return the members of a problem (RFC 9457); `path` is percent-encoded."""
+    kind = PROBLEM_TYPES[slug]
     return {
-        "type": kind.uri if kind else "about:blank",
-        "title": kind.title if kind else HTTPStatus(status).phrase,
-        "status": status,
+        "type": kind.uri,
+        "title": kind.title,
+        "status": kind.status,
         "detail": detail,
         # A URI reference (RFC 3986), without the query, which may hold private data.
         "instance": path,
@@ -94,7 +88,6 @@ def problem_body(
 
 
 def problem_response(request: HttpRequest, problem: Problem) -> HttpResponse:
-    status, detail = problem.status_code, str(problem.detail)
     # Caches could keep a 404, 405 or 501 otherwise (RFC 9110, section 15.1).
     headers = {"Cache-Control": "no-store"}
     if problem.retry_after is not None:
@@ -105,9 +98,9 @@ def problem_response(request: HttpRequest, problem: Problem) -> HttpResponse:
     path = request.META.get("mirrorsite.path") or escape_uri_path(request.path)
     return JsonResponse(
         problem_body(
-            path, request_id, status, problem.slug, detail, **problem.extensions
+            path, request_id, problem.slug, str(problem.detail), **problem.extensions
         ),
-        status=status,
+        status=problem.status_code,
         headers=headers,
         content_type=CONTENT_TYPE,
         json_dumps_params={"ensure_ascii": False, "separators": (",", ":")},
@@ -166,5 +159,4 @@ def _problem_of(error: exceptions.APIException, request: HttpRequest) -> Problem
         detail = f"{request.method} is not allowed here; see the Allow header."
     elif isinstance(error, exceptions.UnsupportedMediaType):
         detail = "The body's Content-Type must be application/json."
-    slug = error.default_code.replace("_", "-")
-    return Problem(slug, detail, status=error.status_code)
+    return Problem(error.default_code.replace("_", "-"), detail)

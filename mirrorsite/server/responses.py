@@ -40,9 +40,7 @@ def header_fields(response: HttpResponseBase) -> Fields:
 def server_problem(slug: str, request_id: str, path: str = "/") -> Response:
     """Return a problem of the server's own; its detail is the meaning of its type."""
     kind = PROBLEM_TYPES[slug]
-    body = json.dumps(
-        problem_body(path, request_id, kind.status, slug, kind.meaning)
-    ).encode()
+    body = json.dumps(problem_body(path, request_id, slug, kind.meaning)).encode()
     fields = [
         (b"content-type", CONTENT_TYPE.encode()),
         (b"content-length", str(len(body)).encode()),
