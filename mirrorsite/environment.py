@@ -150,7 +150,6 @@ class Environment:
 
     def text(self, name: str) -> str:
         """Return the value without surrounding space, or the declared default."""
-        variable = VARIABLES[name]
         value = self._values.get(name, "").strip()
         try:
             value.encode()
@@ -159,9 +158,7 @@ class Environment:
             raise ImproperlyConfigured(
                 f"{name} holds bytes that are not UTF-8; set it to text."
             ) from error
-        if not value and variable.default is not None:
-            return variable.default
-        return value
+        return value or VARIABLES[name].default or ""
 
     def required(self, name: str) -> str:
         value = self.text(name)
