@@ -211,9 +211,8 @@ class RateLimiter:
 
     def _accepted_now(self) -> set[bytes]:
         """Return the digests of the credentials accepted in the current window."""
-        if settings.UPLOAD_RATE_LIMIT is None:
-            return set()
-        window = time.time() // settings.UPLOAD_RATE_LIMIT[1]
+        length: int = settings.UPLOAD_RATE_LIMIT[1]  # type: ignore[index]  # a limit is set
+        window = time.time() // length
         if self._accepted[0] != window:
             self._accepted = (window, set())
         return self._accepted[1]
