@@ -14,6 +14,7 @@ import psutil
 import pytest
 from uvicorn import Config
 
+from mirrorsite.server import http_protocol, worker
 from mirrorsite.server.http_protocol import HTTPProtocol
 from mirrorsite.server.worker import FRESH_SECONDS, ConnectionCounts, DrainingServer
 from sre.lib import processes
@@ -23,7 +24,7 @@ from tests.mirrorsite.test_environment import PRODUCTION
 from tests.support import ROOT
 
 
-def server_of(counts: ConnectionCounts, worker: int) -> DrainingServer:
+def server_of(counts: ConnectionCounts, number: int) -> DrainingServer:
     config = Config(
         Echo(),
         http=HTTPProtocol,
@@ -32,7 +33,7 @@ def server_of(counts: ConnectionCounts, worker: int) -> DrainingServer:
         proxy_headers=False,
         log_config=None,
     )
-    return DrainingServer(config, counts, worker, os.getppid())
+    return DrainingServer(config, counts, number, os.getppid())
 
 
 class FirstHasLeft(socket.socket):
@@ -47,6 +48,15 @@ class FirstHasLeft(socket.socket):
         return super().accept()
 
 
+@pytest.fixture
+def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Look for deadlines more often, and let idle connections end earlier."""
+    monkeypatch.setattr(worker, "CHECK_SECONDS", 0.05)
+    monkeypatch.setattr(worker, "FRESH_SECONDS", 0.5)
+    monkeypatch.setattr(http_protocol, "DRAIN_SECONDS", 0.3)
+
+
+@pytest.mark.usefixtures("_soon")
 @pytest.mark.parametrize("kind", [socket.socket, FirstHasLeft])
 def test_connections_in_the_queue_of_the_kernel__answered(kind):
     """Their requests were sent before the server was told to end."""
@@ -68,6 +78,7 @@ def test_connections_in_the_queue_of_the_kernel__answered(kind):
     assert answers == [b"HTTP/1.1 200"] * 24
 
 
+@pytest.mark.usefixtures("_soon")
 def test_worker_that_ends__connections_are_not_left_to_it() -> None:
     """It has fewest connections, and takes no more of them."""
 
@@ -120,7 +131,7 @@ class TestConnectionCounts:
         os.waitpid(child, 0)
         assert counts.lowest() == 3
         later = time.monotonic() + FRESH_SECONDS + 1
-        monkeypatch.setattr("mirrorsite.server.worker.monotonic", lambda: later)
+        monkeypatch.setattr(worker, "monotonic", lambda: later)
         counts.report(1, 5)
         assert counts.lowest() == 5
 
