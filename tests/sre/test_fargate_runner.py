@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.sre.stubs import program
 from tests.support import ROOT, run_program
 
 RUNNER = ROOT / "terraform" / "eks" / "runner"
@@ -26,10 +27,8 @@ TASK = {
 
 def start(image: str, tmp_path: Path, **environment: str) -> tuple[int, str, str]:
     """Run a start script beside programs that only say how they were started."""
-    for program in ("gitlab-runner", "sshd", "ssh-keygen"):
-        path = tmp_path / program
-        path.write_text('#!/bin/sh\necho "$(basename "$0") $*"\n')
-        path.chmod(0o755)
+    for name in ("gitlab-runner", "sshd", "ssh-keygen"):
+        program(tmp_path / name, '#!/bin/sh\necho "$(basename "$0") $*"\n')
     done = run_program(
         [RUNNER / "images" / image / "start"],
         env={

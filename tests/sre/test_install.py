@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.sre.stubs import program
 from tests.support import run_program
 
 NAME = "requirements/local.txt"
@@ -24,8 +25,7 @@ esac
 class Machine:
     def __init__(self, directory: Path) -> None:
         self.python = directory / "python"
-        self.python.write_text(PYTHON)
-        self.python.chmod(0o755)
+        program(self.python, PYTHON)
         self.environment = directory / ".venv"
         self.record = directory / "steps"
         self.record.touch()
@@ -73,8 +73,7 @@ def test_python_is_gone__all_is_installed_again(machine):
 def test_creation_was_cut_short__created_again(machine):
     python = machine.environment / "bin/python"
     python.parent.mkdir(parents=True)
-    python.write_text("#!/bin/sh\nexit 1\n")  # no pip
-    python.chmod(0o755)
+    program(python, "#!/bin/sh\nexit 1\n")  # no pip
     assert machine.install() == 0
     assert machine.steps() == ["create", NAME]
 

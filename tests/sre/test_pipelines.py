@@ -15,6 +15,7 @@ import yaml
 
 from mirrorsite.environment import VARIABLES
 from sre.lib.pipeline_check import PipelineFaultError, check_rollback
+from tests.sre.stubs import program
 from tests.support import ROOT, run_program
 
 ENVIRONMENT = ROOT / "sre" / "lib" / "ci_environment.sh"
@@ -342,9 +343,7 @@ class TestEnvironment:
         assert given["KUBE_CONFIG_PATH"] == "/builds/kubeconfig"
 
     def test_eks__by_the_jobs_role_and_not_the_agent(self, tmp_path):
-        aws = tmp_path / "aws"
-        aws.write_text('#!/bin/sh\necho "$@" >"$KUBECONFIG"\n')
-        aws.chmod(0o755)
+        program(tmp_path / "aws", '#!/bin/sh\necho "$@" >"$KUBECONFIG"\n')
         given = self.given(
             tmp_path,
             PATH=f"{tmp_path}:/usr/bin:/bin",
