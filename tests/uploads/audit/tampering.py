@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from django.db import connection, models, transaction
 
@@ -12,7 +13,30 @@ from uploads import triggers
 from uploads.models import UploadEvent
 from uploads.storage import UploadStorage
 
+if TYPE_CHECKING:
+    from tests.uploads.audit.trails import Trail
+
 M = TypeVar("M", bound=models.Model)
+
+
+#: The trail of the tests in tampered/: uploads under each seal.
+SEALS = (2, 0, 3, 1, 0)
+LAST = len(SEALS)
+#: What an altered event does to the upload it tells of.
+OF_UPLOADS = {"status differs", "facts differ"}
+LATER = timedelta(minutes=10)
+OTHER_HEX = "translate({}, '0123456789abcdef', '123456789abcdef0')"
+A_BIT_LATER = "{} + interval '1 microsecond'"
+#: PostgreSQL has these values, and Python has not; null has a line of its own.
+UNREADABLE = (
+    ("at", "'infinity'"),
+    ("at", "'0044-03-15 BC'"),
+    ("at", "'12000-01-01'"),
+    ("detail", "jsonb_set({}, '{{size}}', '4.0')"),
+    ("detail", f"'{'[' * 5000 + ']' * 5000}'"),
+    ("detail", f"""'{{{{"size": {"9" * 5000}}}}}'"""),
+    ("detail", "'null'"),
+)
 
 
 @contextmanager
@@ -108,3 +132,32 @@ def _set(storage: UploadStorage, key: str, content: bytes | None) -> None:
         storage.client.delete_object(Bucket=storage.bucket_name, Key=key)
     else:
         storage.client.put_object(Bucket=storage.bucket_name, Key=key, Body=content)
+
+
+def assign(table: str, where: str, column: str, value: str) -> None:
+    statement = f"UPDATE {table} SET {column} = {value.format(column)} WHERE {where}"  # noqa: S608
+    assert execute(statement) == 1
+
+
+def each(
+    table: str, where: str, changes: tuple[tuple[str, str], ...]
+) -> Iterator[tuple[str, str]]:
+    """Change one column after the other, and take each change back again."""
+    with as_owner():
+        for column, value in changes:
+            with transaction.atomic():
+                assign(table, where, column, value)
+                yield column, value[:80]
+                transaction.set_rollback(True)
+
+
+def event_ids(**which: Any) -> list[int]:
+    found = UploadEvent.objects.filter(**which).order_by("id")
+    return list(found.values_list("id", flat=True))
+
+
+def found(
+    trail: Trail, *, beside: set[str] = OF_UPLOADS, **options: Any
+) -> set[tuple[str, str]]:
+    """Return the faults, without those of other kinds that come with them."""
+    return {fault for fault in trail.faults(**options) if fault[0] not in beside}
