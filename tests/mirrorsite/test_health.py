@@ -5,9 +5,8 @@ from typing import Any
 from unittest.mock import Mock
 
 import pytest
-from django.db import OperationalError, connection
+from django.db import connection
 
-from mirrorsite.postgresql.base import DatabaseWrapper
 from mirrorsite.readiness import Readiness, check_database
 from sre.lib.processes import wait_until
 from tests.problems import slug
@@ -64,11 +63,7 @@ class TestReady:
             "unavailable: unapplied migrations: 2"
         )
 
-    def test_no_database(self, client, bucket, monkeypatch):
-        def refuse(*arguments: Any) -> None:
-            raise OperationalError("no route to db.internal")
-
-        monkeypatch.setattr(DatabaseWrapper, "get_new_connection", refuse)
+    def test_no_database(self, client, bucket, no_database):
         response = client.get("/api/ready")
         assert response.status_code == 503
         checks = response.json()["checks"]

@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 from urllib.parse import quote, urlencode
 
 import pytest
 from django.contrib.auth.models import Permission, User
-from django.db import OperationalError, connection
 from django.test import Client
 from django.utils import timezone
 from django.utils.html import escape
 
 from mirrorsite import home
 from mirrorsite.actors import Actor
-from mirrorsite.postgresql.base import DatabaseWrapper
 from mirrorsite.rate_limits import RateLimiter
-from mirrorsite.readiness import readiness
 from uploads.bulkhead import Bulkhead
 from uploads.models import Status, Upload, UploadEvent
 from uploads.services import create_upload
@@ -34,19 +30,6 @@ FORM = "application/x-www-form-urlencoded"
 def browser() -> Client:
     """Return a client that needs CSRF tokens, as browsers do."""
     return Client(enforce_csrf_checks=True)
-
-
-@pytest.fixture
-def no_database(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Let statements and new connections fail, as they do when PostgreSQL has stopped."""
-
-    def fail(*arguments: Any, **options: Any) -> Any:
-        raise OperationalError("connection refused")
-
-    monkeypatch.setattr(DatabaseWrapper, "get_new_connection", fail)
-    readiness.forget()
-    with connection.execute_wrapper(fail):
-        yield
 
 
 def form_of(page: Any) -> dict[str, str]:
