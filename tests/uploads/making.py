@@ -9,6 +9,7 @@ import base64
 import hashlib
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from io import StringIO
 from typing import Any
 from unittest.mock import patch
@@ -175,24 +176,17 @@ def seal(*uploads: Upload) -> None:
         )
 
 
-def run(*arguments: str) -> tuple[int, str]:
+def run(*arguments: str, with_errors: bool = False) -> tuple[int, str]:
     """Run a management command; return its exit status and what it printed."""
     out = StringIO()
     try:
-        call_command(*arguments, stdout=out, stderr=StringIO())
+        call_command(*arguments, stdout=out, stderr=out if with_errors else StringIO())
     except CommandError as error:
-        return error.returncode, out.getvalue()
+        return error.returncode, out.getvalue() + (str(error) if with_errors else "")
     return 0, out.getvalue()
 
 
-def run_with_errors(*arguments: str) -> tuple[int, str]:
-    """Run a management command; return its status and all it printed, errors too."""
-    out = StringIO()
-    try:
-        call_command(*arguments, stdout=out, stderr=out)
-    except CommandError as error:
-        return error.returncode, out.getvalue() + str(error)
-    return 0, out.getvalue()
+run_with_errors = partial(run, with_errors=True)
 
 
 def overwrite_in_parts(bucket: UploadStorage, upload: Upload) -> None:

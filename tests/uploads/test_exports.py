@@ -207,37 +207,29 @@ class TestUnreadable:
     """What the tables' owner can write once the database's checks are dropped."""
 
     @pytest.mark.parametrize(
-        ("column", "value"),
+        ("what", "column", "value"),
         [
-            ("detail", f'{{"size": {"9" * 5000}}}'),
-            ("detail", f'{{"a": {"[" * 5000}{"]" * 5000}}}'),
-            ("at", "infinity"),
+            ("event", "detail", f'{{"size": {"9" * 5000}}}'),
+            ("event", "detail", f'{{"a": {"[" * 5000}{"]" * 5000}}}'),
+            ("event", "at", "infinity"),
+            ("", "created_at", "infinity"),
+            ("", "duration", "3000000 years"),
         ],
-        ids=["number", "nested", "time"],
+        ids=lambda value: value[:15],
     )
-    def test_event(self, column, value):
+    def test_value(self, what, column, value):
         recorded(1)
         with as_owner():
-            execute(f"UPDATE uploads_uploadevent SET {column} = %s", value)  # noqa: S608
+            execute(f"UPDATE uploads_upload{what} SET {column} = %s", value)  # noqa: S608
             for form in exports.FORMATS:
-                status, text = making.run_with_errors("export_events", "--format", form)
+                command = f"export_{what or 'upload'}s"
+                status, text = making.run_with_errors(command, "--format", form)
                 sentence = text.splitlines()[-1]
                 assert status == 2
                 assert sentence.startswith("a row cannot be read (")
                 assert sentence.endswith(
                     "verify_audit reports which; the output is cut short."
                 )
-
-    @pytest.mark.parametrize(
-        ("column", "value"),
-        [("created_at", "infinity"), ("duration", "3000000 years")],
-    )
-    def test_upload(self, column, value):
-        recorded(1)
-        with as_owner():
-            execute(f"UPDATE uploads_upload SET {column} = %s", value)  # noqa: S608
-            status, text = making.run_with_errors("export_uploads")
-        assert (status, "a row cannot be read (" in text) == (2, True)
 
     def test_column_of_another_type(self):
         recorded(1)

@@ -14,7 +14,7 @@ from mirrorsite.management.base import CommandFailed
 from tests.uploads import making
 from tests.uploads.making import run
 from uploads import object_verification, transitions
-from uploads.exceptions import OtherBucketError, StoreUnavailableError, TransitionError
+from uploads.exceptions import OtherBucketError, StoreUnavailableError
 from uploads.models import Action, Status, Upload, UploadEvent
 from uploads.storage import PART_BYTES, UploadStorage
 
@@ -140,7 +140,3 @@ class TestVerifyUploads:
         with pytest.raises(OtherBucketError, match=bucket.bucket_name):
             object_verification.verify_upload(upload, actor=making.ACTOR)
         assert making.actions(upload) == ["requested", "stored"]
-
-    def test_verify_upload__nothing_to_verify(self, bucket):
-        with pytest.raises(TransitionError):
-            object_verification.verify_upload(making.failed(), actor=making.ACTOR)
