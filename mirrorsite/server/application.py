@@ -164,30 +164,35 @@ async def _read_body(request: Request, body: BytesIO, receive: Any) -> None:
 
 
 def _log(request: Request, status: int, size: int, started: float) -> None:
-    scope = request.scope
+    """Log a request, and count it in the metrics."""
+    scope, meta = request.scope, request.META
+    route = meta.get("mirrorsite.route", "")
+    # Without a route no view has run.
+    observe = request_observer(route or "unmatched", scope["method"], status)
+    observe(meta.get("mirrorsite.seconds", 0.0))
     log_access(
         method=scope["method"],
         raw_path=scope["raw_path"],
-        route=request.META.get("mirrorsite.route", ""),
+        route=route,
         status=status,
         seconds=perf_counter() - started,
         size=size,
-        request_id=request.META.get("mirrorsite.request_id", ""),
+        request_id=_request_id(meta),
         peer=scope["client"],
-        forwarded_for=request.META.get("HTTP_X_FORWARDED_FOR", ""),
+        forwarded_for=meta.get("HTTP_X_FORWARDED_FOR", ""),
     )
 
 
 def _refusal(request: Request, slug: str) -> Response:
-    """Return a problem of the server's own, and count the request."""
+    """Return a problem of the server's own."""
     meta = request.META
-    request_id = meta.setdefault(
-        "mirrorsite.request_id",
-        request_id_from(
+    return server_problem(slug, _request_id(meta), meta["mirrorsite.path"])
+
+
+def _request_id(meta: dict[str, Any]) -> str:
+    """Return the request's id; the middleware has set it, if Django saw the request."""
+    if "mirrorsite.request_id" not in meta:
+        meta["mirrorsite.request_id"] = request_id_from(
             meta.get("HTTP_X_REQUEST_ID", ""), meta.get("HTTP_TRACEPARENT", "")
-        ),
-    )
-    response = server_problem(slug, request_id, meta["mirrorsite.path"])
-    observe = request_observer("unmatched", meta["REQUEST_METHOD"], response.status)
-    observe(0.0)  # no view has run
-    return response
+        )
+    return str(meta["mirrorsite.request_id"])

@@ -15,10 +15,12 @@ from unittest.mock import Mock
 
 import pytest
 from django.core.exceptions import ImproperlyConfigured
-from django.http import HttpResponse, StreamingHttpResponse
+from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
+from prometheus_client import REGISTRY
 
 from mirrorsite.logs import current_request_id
+from mirrorsite.middleware import EdgeMiddleware
 from mirrorsite.server import application as module
 from mirrorsite.server import threads
 from mirrorsite.server.application import Application
@@ -209,8 +211,10 @@ class TestQueue:
         await asyncio.gather(first, second)
         assert (stays.status, leaves.status) == (200, 0)
         assert work.begun == ["/stays"]
-        logged = {line["path"]: line["status"] for line in access_lines()}
-        assert logged == {"/stays": 200, "/leaves": 499}
+        assert {
+            (line["path"], line["status"], line["request_id"])
+            for line in access_lines()
+        } == {("/stays", 200, "known"), ("/leaves", 499, "known")}
 
     async def test_waits_too_long__503(self, work, monkeypatch):
         monkeypatch.setattr(threads, "QUEUE_SECONDS", 0.05)
@@ -270,7 +274,7 @@ class Stream:
         self.made = 0
         self.is_closed = threading.Event()
 
-    def __call__(self, request: Request) -> HttpResponseBase:
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
         return StreamingHttpResponse(self._pieces())
 
     def _pieces(self) -> Iterator[bytes]:
@@ -344,6 +348,23 @@ class TestStreams:
         assert last.status == 200
         last.is_gone = True
         await task
+
+    async def test_too_many__each_counted_once_as_it_is_answered(self):
+        def count(status: str) -> float:
+            name = "mirrorsite_request_duration_seconds_count"
+            labels = {"route": "unmatched", "method": "GET", "status": status}
+            return REGISTRY.get_sample_value(name, labels) or 0.0
+
+        before = {status: count(status) for status in ("200", "499", "503")}
+        application = make(EdgeMiddleware(Stream(10**9)), 3)
+        reader = Client()
+        task = asyncio.create_task(reader.ask(application))
+        await until(lambda: reader.status == 200)
+        assert (await Client().ask(application)).status == 503
+        reader.is_gone = True
+        await task
+        counted = {status: count(status) - before[status] for status in before}
+        assert counted == {"200": 0, "499": 1, "503": 1}
 
     async def test_fails_half_way__connection_is_cut(self, access_lines):
         def pieces() -> Iterator[bytes]:

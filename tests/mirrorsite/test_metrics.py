@@ -4,6 +4,7 @@ import socket
 import threading
 import urllib.error
 import urllib.request
+from unittest.mock import AsyncMock
 
 import pytest
 from django.db import OperationalError
@@ -11,7 +12,9 @@ from prometheus_client import REGISTRY, CollectorRegistry, generate_latest
 
 from mirrorsite import metrics, metrics_server
 from mirrorsite.actors import Actor
+from mirrorsite.asgi import application
 from sre.lib.processes import wait_until
+from tests.mirrorsite.connections import scope_of
 from uploads.audit import log
 from uploads.models import Action
 
@@ -33,11 +36,12 @@ class TestRequests:
         metrics.request_observer("r", method, 200)(0.001)
         assert value(self.COUNT, **labels) == before + 1
 
-    def test_unknown_paths__one_route(self, client):
+    async def test_unknown_paths__one_route(self):
         labels = {"route": "unmatched", "method": "GET", "status": "404"}
         before = value(self.COUNT, **labels)
         for number in range(5):
-            client.get(f"/api/unknown/{number}")
+            scope = scope_of(f"/api/unknown/{number}".encode())
+            await application(scope, AsyncMock(), AsyncMock())
         assert value(self.COUNT, **labels) == before + 5
 
 
