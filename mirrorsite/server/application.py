@@ -82,10 +82,18 @@ class Application:
                 # The protocol has refused the request, and has answered and logged it.
                 return
             response = Response(CLIENT_CLOSED_REQUEST, [], sent_bytes=call.sent_bytes)
-        except Exception:
-            # In the middle of a response: uvicorn logs the error and closes the connection.
-            _log(request, call.status, call.sent_bytes, started)
-            raise
+        except (Exception, asyncio.CancelledError):
+            # uvicorn cancels what outlasts the time of a graceful shutdown.
+            # For the log line of the error: the thread has set the request id in its own
+            # context only. If the error is raised again, uvicorn logs it, with this id.
+            token = current_request_id.set(_request_id(request.META))
+            if call.status:
+                # In the middle of a response: uvicorn closes the connection.
+                _log(request, call.status, call.sent_bytes, started)
+                raise
+            logger.exception("the request failed")
+            current_request_id.reset(token)
+            response = _refusal(request, "internal-error")
         if response.sent_bytes is None:
             await send(
                 {
@@ -100,10 +108,7 @@ class Application:
             _log(request, response.status, response.sent_bytes, started)
 
     async def _respond(self, call: Call) -> Response:
-        """Run Django in a thread; an error before the response has started is a problem.
-
-        Raises `ClientDisconnectedError`, and any error in the middle of a response.
-        """
+        """Run Django in a thread; raises `ClientDisconnectedError`, and Django's errors."""
         request = call.request
         has_fast_path = request.scope["raw_path"] in self.fast_path.answers
         pool = self._fast_answer_thread if has_fast_path else self._threads
@@ -111,19 +116,6 @@ class Application:
             response = await pool.run(call.run)
         except BusyError:
             return _refusal(request, "server-busy")
-        except ClientDisconnectedError:
-            raise
-        except Exception:
-            # For the log line of the error: the thread has set the request id in its own
-            # context only. If the error is raised again, uvicorn logs it, with this id.
-            token = current_request_id.set(
-                request.META.get("mirrorsite.request_id", "")
-            )
-            if call.status:
-                raise
-            logger.exception("the request failed")
-            current_request_id.reset(token)
-            return _refusal(request, "internal-error")
         if has_fast_path:
             # If this was a plain GET, the fast path answers further ones like it.
             self.fast_path.remember(request.scope, response)

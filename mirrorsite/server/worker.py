@@ -199,7 +199,9 @@ class Worker(UvicornWorker):
 
     async def _run(self) -> None:
         self.config.app = self.wsgi
-        self.config.timeout_graceful_shutdown = self.cfg.graceful_timeout
+        # gunicorn kills the worker after its timeout; before, what uvicorn then cancels is
+        # answered and logged.
+        self.config.timeout_graceful_shutdown = max(1, self.cfg.graceful_timeout - 1)
         # gunicorn numbers the workers that it starts; it calls the number `age`.
         server = DrainingServer(self.config, _counts, self.age, self.ppid)
         # Pass the plain sockets: uvloop would close gunicorn's wrappers twice.

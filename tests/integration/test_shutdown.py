@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import http.client
 import json
+import re
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
 
 import pytest
@@ -15,6 +17,7 @@ from sre.lib.load import Load
 from sre.lib.processes import wait_until
 from sre.lib.service import Service
 from tests.integration.balancer import Balancer
+from tests.integration.test_held_threads import frozen
 from tests.integration.test_service import post
 from uploads.models import Upload
 
@@ -87,6 +90,22 @@ class TestSigterm:
             assert answers == [201]
             assert service.process.wait(40) == 0
         assert "Traceback" not in service.log.read_text()
+
+    def test_outlasts_the_graceful_timeout__problem_and_log_line(
+        self, start_service, object_store
+    ):
+        service = start_service(WEB_CONCURRENCY="1", GRACEFUL_TIMEOUT_SECONDS="2")
+        with frozen(object_store), ThreadPoolExecutor(1) as pool:
+            answer = pool.submit(post, service)
+            assert wait_until(
+                lambda: Upload.objects.filter(status="pending").exists(), seconds=30
+            )
+            service.process.terminate()
+            status, body = answer.result(60)
+        assert (status, body["type"]) == (500, "/api/problems/internal-error")
+        assert service.process.wait(60) == 0
+        line = rf"POST /api/upload-random 500 .* {body['request_id']}"
+        assert len(re.findall(line, service.log.read_text())) == 1
 
 
 def accepts(service: Service) -> bool:
