@@ -71,10 +71,7 @@ class FastPath:
         if head is None or (found := self.answers[path](query)) is None:
             return None
         body, added = found
-        request_id = request_id_from(
-            fields.get(b"x-request-id", b"").decode("latin-1"),
-            fields.get(b"traceparent", b"").decode("latin-1"),
-        )
+        request_id = request_id_of(fields)
         return FastResponse(
             b"%b%bx-request-id: %b\r\ncontent-length: %d\r\n"
             % (head, field_lines(added), request_id.encode(), len(body)),
@@ -102,6 +99,14 @@ class FastPath:
         self._heads[cache_key] = field_lines(
             (name, value) for name, value in response.fields if name not in _OWN_FIELDS
         )
+
+
+def request_id_of(fields: Mapping[bytes, bytes]) -> str:
+    """Return the id of the request with these header fields, by names in lower case."""
+    return request_id_from(
+        fields.get(b"x-request-id", b"").decode("latin-1"),
+        fields.get(b"traceparent", b"").decode("latin-1"),
+    )
 
 
 def field_lines(fields: Iterable[tuple[bytes, bytes]]) -> bytes:

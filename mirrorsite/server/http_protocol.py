@@ -25,9 +25,9 @@ from uvicorn.protocols.http.httptools_impl import (
     RequestResponseCycle,
 )
 
-from mirrorsite.logs import log_access, quoted_path, request_id_from
+from mirrorsite.logs import log_access, quoted_path
 from mirrorsite.metrics import request_observer
-from mirrorsite.server.fast_path import field_lines
+from mirrorsite.server.fast_path import field_lines, request_id_of
 from mirrorsite.server.heads import (
     MAX_BODY_BYTES,
     MAX_FIELDS,
@@ -376,7 +376,7 @@ class HTTPProtocol(HttpToolsProtocol):
         """Send a problem, log it, and close."""
         fields = dict(self.scope["headers"]) if has_valid_head else {}
         raw_path = self.url.partition(b"?")[0] if has_valid_head else b"/"
-        request_id = request_id_from(fields.get(b"x-request-id", b"").decode("latin-1"))
+        request_id = request_id_of(fields)
         answer = server_problem(slug, request_id, quoted_path(raw_path))
         head = [
             STATUS_LINE[answer.status],

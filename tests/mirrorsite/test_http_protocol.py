@@ -138,12 +138,20 @@ class TestRefused:
         assert connection.transport.is_closed is True
 
     @pytest.mark.parametrize(
-        ("length", "seconds", "status"), [(99_999, 0, 413), (9, 60, 408)]
+        ("length", "seconds", "status", "field"),
+        [
+            (99_999, 0, 413, b"X-Request-ID: %s"),
+            (9, 60, 408, b"traceparent: 00-%s-b7ad6b7169203331-01"),
+        ],
     )
-    def test_body__one_access_line(self, connection, caplog, length, seconds, status):
+    def test_body__one_access_line(
+        self, connection, caplog, length, seconds, status, field
+    ):
         """As for a request that Django answers: its head was valid."""
         caplog.set_level(logging.INFO)
-        sent = POST + b"X-Request-ID: known\r\nContent-Length: %d\r\n\r\na" % length
+        known = "0af7651916cd43dd8448eb211c80319c"
+        head = POST + field % known.encode()
+        sent = head + b"\r\nContent-Length: %d\r\n\r\na" % length
         connection.send(sent.replace(b"/a", b"/a?word=secret"))
         answer = connection.after(seconds)
         assert slug_of(answer)[0] == status
@@ -156,7 +164,7 @@ class TestRefused:
             "status": status,
             "duration_ms": 0,
             "bytes": 0,
-            "request_id": "known",
+            "request_id": known,
             "client": "192.0.2.1",
         }
         assert "secret" not in caplog.text
