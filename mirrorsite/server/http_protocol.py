@@ -374,7 +374,10 @@ class HTTPProtocol(HttpToolsProtocol):
 
     def _answer_refusal(self, slug: str, has_valid_head: bool) -> None:
         """Send a problem, log it, and close."""
-        fields = dict(self.scope["headers"]) if has_valid_head else {}
+        headers = self.scope["headers"] if has_valid_head else []
+        fields = dict(headers)
+        # Some proxies append their peer in a field of its own.
+        hops = [value for name, value in headers if name == b"x-forwarded-for"]
         raw_path = self.url.partition(b"?")[0] if has_valid_head else b"/"
         request_id = request_id_of(fields)
         answer = server_problem(slug, request_id, quoted_path(raw_path))
@@ -403,7 +406,7 @@ class HTTPProtocol(HttpToolsProtocol):
             size=len(answer.body),
             request_id=request_id,
             peer=self.client,
-            forwarded_for=fields.get(b"x-forwarded-for", b"").decode("latin-1"),
+            forwarded_for=b",".join(hops).decode("latin-1"),
         )
 
     def _log_unread(self, slug: str, **more: Any) -> None:

@@ -169,6 +169,14 @@ class TestRefused:
         }
         assert "secret" not in caplog.text
 
+    def test_body__client_behind_two_proxies(self, connection, caplog, settings):
+        """The second one names its peer in a field of its own."""
+        caplog.set_level(logging.INFO, "gunicorn.access")
+        settings.TRUSTED_PROXIES = 2
+        hops = b"X-Forwarded-For: 198.51.100.7\r\nX-Forwarded-For: 192.0.2.9\r\n"
+        connection.send(POST + hops + b"Content-Length: 99999\r\n\r\n")
+        assert caplog.records[0].fields["client"] == "198.51.100.7"
+
     def test_byte_by_byte__the_same(self):
         for expected, sent in REFUSED:
             if len(sent) < 200 and not sent.startswith(b"BREW"):
