@@ -95,7 +95,8 @@ def _database_values() -> dict[str, float | None]:
         "-at", "-id"
     )
     last_check = checks.first()
-    # A later verification of the last days must not hide what one of the whole trail found.
+    # Faults found in the whole trail stay visible after a later verification that covers
+    # only the last days.
     last_whole_check = checks.filter(detail__since=None).first()
     faults = [
         found

@@ -210,7 +210,7 @@ class HTTPProtocol(HttpToolsProtocol):
                 data = self._head_without_upgrade() + data[upgrade.args[0] :]
                 self._requests_in_read -= 1  # it is counted again
             except httptools.HttpParserError as error:
-                # Of a request behind others it is not known where it starts.
+                # Behind other requests it is not known where this one starts in `data`.
                 is_first = self._requests_in_read == 1
                 self.refuse(slug_of(error, data if is_first else b""))
         if self._phase in _INCOMPLETE and not self._ignores_input:

@@ -94,7 +94,7 @@ def page(request: HttpRequest, upload: Upload) -> HttpResponse:
 def verify(request: HttpRequest, pk: UUID) -> HttpResponse:
     """Compare the object with its record now; a GET only leads back to its page.
 
-    The login leads there by GET if the session had expired when the form was sent.
+    The login page redirects here if the session had expired when the form was sent.
     """
     upload = get_object_or_404(Upload, pk=pk)
     if request.method == "GET":

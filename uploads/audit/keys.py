@@ -98,9 +98,9 @@ class TrustedKeys:
     def learn(self, seal: Seal) -> None:
         """Add the key that a valid seal announces.
 
-        If this is the first seal of its signing key, retire the key that announced the
-        signing key, and every other key announced by the same one: those were never
-        used, but may have leaked.
+        The first seal of a new signing key retires the old key, which announced it. Other
+        keys that the old key announced are retired too: they were never used, but may
+        have leaked.
         """
         old = self._announced_by.pop(seal.key_id, None)
         if old is not None:

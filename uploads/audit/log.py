@@ -111,7 +111,8 @@ def write(
                 return cursor.rowcount
     except Error as error:
         cause = error.__cause__
-        # Not of the events' own id, whose sequence may have been reset.
+        # A violation in the events' own table means something else: a duplicate event id,
+        # for example after the sequence was reset.
         if (
             isinstance(cause, UniqueViolation)
             and cause.diag.table_name != UploadEvent._meta.db_table

@@ -69,7 +69,8 @@ def store_error(error: Exception) -> StoreError:
             status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
             code = error.response.get("Error", {}).get("Code") or str(status)
             if code == "404" and not error.operation_name.startswith("Head"):
-                # S3's own has a code; a proxy does not know that the object is missing.
+                # S3's own 404 has an error code. One without comes from a proxy, and does
+                # not mean that the object is missing.
                 return unreadable_answer("404 without an error code")
             return error_from_status(status, code)
         case (
