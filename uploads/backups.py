@@ -63,7 +63,7 @@ def backup_keys() -> list[str]:
 
 
 def back_up() -> tuple[str, dict[str, int]]:
-    """Store a copy of the database; return its key, and the rows of each table.
+    """Store a copy of the database; return its key, and the number of rows of each table.
 
     Raises `StoreError` and Django's database errors.
     """

@@ -207,8 +207,7 @@ class Canary:
     ) -> Answer:
         url = urllib.parse.urljoin(f"{self._base_url}/", target)
         if not url.startswith(("http://", "https://")):
-            # `target` may be where an answer redirected to: of file:// urllib would open the
-            # file.
+            # `target` may come from a redirect, and urllib opens the file of a file:// URL.
             raise CanaryError(f"redirected to {url[:80]!r}, which is not an HTTP URL")
         headers = {"User-Agent": "mirrorsite-canary", "X-Request-ID": self.request_id}
         if body is not None:

@@ -108,7 +108,7 @@ class DrainingServer(Server):
                 connection.check_deadlines(loop.time())  # type: ignore[union-attr]
 
     async def _accept_connections(self, listener: socket.socket) -> None:
-        """Accept connections, but first let a worker with fewer of them take each."""
+        """Accept connections; before each, give a worker with fewer the chance to take it."""
         loop = asyncio.get_running_loop()
         while not self.should_exit:
             is_readable = asyncio.Event()

@@ -36,8 +36,8 @@ def search_uploads(uploads: QuerySet[Upload], term: str) -> QuerySet[Upload]:
     One query for each column, limited to `MAX_FOUND`: for an OR over columns
     PostgreSQL may scan the table in the list's order instead.
     """
-    # Keys and most ids begin with their time: of more than `MAX_FOUND` matches the newest
-    # are found. Of request ids and digests any are, as their order means nothing.
+    # If more than `MAX_FOUND` match: keys and most ids begin with their time, so the newest
+    # are found. The order of request ids and digests means nothing, so any are found.
     queries = [
         uploads.filter(key__startswith=term).order_by("-key"),
         uploads.filter(request_id__startswith=term).order_by(),

@@ -122,8 +122,8 @@ class _Sealer:
                 self.store.put(seal, lines)
             except ObjectExistsError:
                 if self.store.oldest_version_of_seal(seal.number) is None:
-                    # This seal does not exist, so the other object that `put` writes did:
-                    # that of the events, with other content. No sealer writes that.
+                    # The seal's object does not exist, so it was the events' object that
+                    # already existed, with other content. No sealer writes that.
                     raise
                 continue
             if record_seal(seal, ids, self.store):

@@ -70,8 +70,8 @@ def sealable_lines(
     sealing of others: it stays unsealed, and verify_audit reports it.
     """
     count = 0
-    # The lines are counted, too: after an unreadable row there is another query, which
-    # again returns up to `limit`.
+    # The limit of the query is not enough: after an unreadable row another query starts,
+    # which again returns up to `limit`.
     for event_id, line in _readable(events, partial(event_lines, limit=limit)):
         if isinstance(line, Exception):
             logger.error("event=%s cannot be sealed: %s", event_id, line)
