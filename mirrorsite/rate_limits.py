@@ -267,9 +267,9 @@ class RateLimitedPosts(APIView):
             try:
                 limiter.count(unproven, self.headers)
             except Problem:
-                # Refused before its credential is checked. The quota may be full of concurrent
-                # requests with valid credentials, which are uncounted later; if refused
-                # requests stayed counted, it would remain full.
+                # Refused before its credential is checked. Concurrent requests with valid
+                # credentials may fill the quota until they are subtracted; if refused
+                # requests stayed counted, it would remain full even then.
                 limiter.uncount(unproven)
                 raise
             counted_key = unproven

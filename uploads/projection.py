@@ -146,7 +146,8 @@ def _examine(upload_id: UUID) -> list[_Difference]:
     The row is read before and after the events, until both reads are equal.
     """
     try:
-        # Not endlessly: NaN, which a column of another type can hold, never equals itself.
+        # Not endlessly: a column whose type was changed can hold NaN, which never equals
+        # itself.
         for _ in range(_MAX_READS):
             rows = list(_rows(Upload.objects.filter(pk=upload_id)))
             events = UploadEvent.objects.filter(upload_id=upload_id).order_by("id")

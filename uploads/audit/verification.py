@@ -214,7 +214,7 @@ class _Verifier:
         """Yield number and versions of each seal in the bucket; report other objects."""
         if not self.read_copies:
             return
-        # Rule 2: copies are written once. `EventsCheck` reads the content of those of events.
+        # Rule 2: copies are written once. `EventsCheck` reads the content of events' copies.
         for number, versions in self.store.listed("events"):
             subject = f"object {versions.key}"
             if number is None:
