@@ -106,8 +106,8 @@ def problem_responses(
 ) -> dict[tuple[int, str], OpenApiResponse]:
     """Return the responses for an operation's problems: one per status, with examples.
 
-    `instance` is the operation's path. `fields` maps problem types to the field of the
-    request that their example names; `slugs` are the types without a field. `members`
+    `instance` is the operation's path. `fields` maps a problem type to the request
+    field that is named in its example; `slugs` are the types without a field. `members`
     maps types to additional members of their example.
     """
     fields = fields or {}

@@ -57,7 +57,8 @@ class ThreadPool:
 class _Job:
     def __init__(self, call: Callable[[], object]) -> None:
         self._call = call
-        self._claim = threading.Lock()  # by the thread that runs it, or by the timeout
+        # Acquired once: by the thread that runs the call, or by the timeout.
+        self._claim = threading.Lock()
         self.loop = asyncio.get_running_loop()
         self.outcome: asyncio.Future[Any] = self.loop.create_future()
 

@@ -107,8 +107,8 @@ def read_seal_and_learn_keys(
     """Return seal `number` of the database; None if its row is missing or unreadable.
 
     Add to `trusted` the keys that it, and the seals between `after` and it, announce.
-    Seals between them that announce no key are skipped. So a replaced key counts as
-    retired only from the first of the seals read here that its successor signed.
+    Seals between them that announce no key are skipped. So a replaced key may count as
+    retired too late: only from the first seal read here that its successor signed.
     """
     announcing = Q(number__gt=after, number__lt=number) & ~Q(next_key="")
     seal = None
@@ -159,7 +159,7 @@ def sealed_lines(store: SealStore, seal: Seal) -> dict[int, bytes]:
 
 
 def missing_or_sealed(seal: Seal, lines: dict[int, bytes]) -> list[int]:
-    """Return the ids of the events of a seal's copy that no unsealed row has.
+    """Return the ids in a seal's copy for which the database has no unsealed event.
 
     The database lacks them, or has them under this seal or another one already. `lines`
     are those of the copy, by id. Raises `SealError` if an unsealed row differs from its

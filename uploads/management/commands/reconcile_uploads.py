@@ -39,7 +39,7 @@ class Command(OperatorCommand):
             type=moment,
             metavar="TIME",
             help="check only the keys of TIME's day (UTC) and of later days; of older"
-            " uploads only those that are pending and the most recent purges. TIME is a"
+            " uploads only the pending ones and the most recently purged ones. TIME is a"
             " time or an age, such as 1d",
         )
 
