@@ -265,10 +265,10 @@ def _columns(events: list[_EventValues]) -> dict[str, Any]:
     for _, action, at, _, _, detail in events:
         if action in (Action.STORED, Action.ADOPTED):
             columns["stored_at"] = _parsed_time(detail.get("last_modified")) or at
-        if action == Action.VERIFIED:
+        if action == Action.VERIFIED and "stored_at" not in columns:
             # An upload that was verified without having been recorded as stored has the time
-            # of its first verification, as `transitions.record` writes it.
-            columns.setdefault("stored_at", at)
+            # of its first verification, and no error, as `transitions.record` writes it.
+            columns |= {"stored_at": at, "error": ""}
         if action in (Action.REQUESTED, Action.STORED, Action.FAILED):
             columns["error"] = str(detail.get("error", ""))[:_MAX_ERROR]
     return columns

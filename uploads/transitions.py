@@ -123,7 +123,7 @@ def record(
         raise TransitionError(f"{action} cannot follow {before} (upload {upload.pk}).")
     if action == Action.VERIFIED and upload.stored_at is None:
         # No attempt was recorded as stored, but the object is in the bucket after all.
-        changes["stored_at"] = timezone.now()
+        changes |= {"stored_at": timezone.now(), "error": ""}
     changes["status"] = STATUS_AFTER[action]
     conditions = {"status": before, **(only_if or {})}
     values = [upload.pk, *changes.values(), *conditions.values()]

@@ -78,6 +78,21 @@ class TestReconcile:
         assert making.actions(upload)[-1] == "corrupted"
         assert found(FIX) == []
 
+    def test_verify__first_seen_corrupted_and_intact_now__stored_without_error(
+        self, bucket
+    ):
+        """Its attempt failed by its record; the object that arrived was overwritten."""
+        upload = making.failed()
+        put_raw(bucket, upload.key, b"another")
+        assert found(FIX) == [("size or checksum differs", upload.key, "repaired")]
+        making.delete_object(bucket, upload.key)
+        making.put(upload)
+        upload.refresh_from_db()
+        verify_upload(upload, actor=ACTOR)
+        upload.refresh_from_db()
+        assert (upload.status, upload.error) == (Status.STORED, "")
+        assert upload.stored_at is not None
+
     @pytest.mark.parametrize("metadata", [{}, {"upload-id": "another"}])
     def test_reconcile__purge_of_an_adopted_upload_interrupted(self, bucket, metadata):
         """The object of an adopted upload need not have its id in the metadata."""
