@@ -53,13 +53,12 @@ def context(wanted: str) -> dict[str, Any]:
         # The figures would be cached: the first upload would not be seen for a minute.
         return {"is_empty": True, "needs_token": settings.UPLOAD_AUTH == "token"}
     name = wanted if wanted in RANGES else "24h"
-    words, count = RANGES[name]
-    hours = hourly.recent_hours(count)
+    hours = hourly.recent_hours(RANGES[name][1])
     return {
         "range": name,
         "ranges": [(key, text) for key, (text, _) in RANGES.items()],
         "cards": [
-            *_upload_cards(hours, words),
+            *_upload_cards(hours),
             _pending(),
             _last_stored(),
             _last_seal(),
@@ -69,7 +68,7 @@ def context(wanted: str) -> dict[str, Any]:
     }
 
 
-def _upload_cards(hours: list[Hour], words: str) -> list[Card]:
+def _upload_cards(hours: list[Hour]) -> list[Card]:
     counts: Counter[str] = sum((hour.uploads for hour in hours), Counter())
     size = sum(hour.stored_bytes for hour in hours)
     # Purged uploads count as successful: they were stored, and deleted on purpose.
@@ -83,7 +82,12 @@ def _upload_cards(hours: list[Hour], words: str) -> list[Card]:
         tone = "good" if share >= 0.99 else "bad"
     stored = f"{filesizeformat(size)} stored"
     return [
-        Card(f"Uploads, {words}", f"{counts.total():,}", stored),
+        # Whole hours and the current one: up to an hour less than the range's name says.
+        Card(
+            f"Uploads since {hours[0].start:%Y-%m-%d %H:%M} UTC",
+            f"{counts.total():,}",
+            stored,
+        ),
         Card("Success rate", rate, f"{bad:,} failed, missing or corrupted", tone),
     ]
 

@@ -6,6 +6,7 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
+from uploads.hourly import floor_hour
 from uploads.models import Action, Status, UploadEvent
 
 pytestmark = pytest.mark.django_db
@@ -44,6 +45,16 @@ def test_charts_and_their_tables(admin_client, make_upload):
         assert page.count("The numbers as a table") == 3
         assert f'<p class="value">{total}</p>' in page
         assert "1 failed, missing or corrupted" in page
+
+
+def test_uploads__since_when_they_are_counted(admin_client, make_upload):
+    make_upload()
+    # Within the last 24 hours, and before the 24 hours of the clock that are counted.
+    since = floor_hour(timezone.now()) - dt.timedelta(hours=23)
+    make_upload(created_at=since - dt.timedelta(seconds=1))
+    page = text(admin_client)
+    assert f"Uploads since {since:%Y-%m-%d %H:%M} UTC" in page
+    assert '<p class="value">1</p>' in page
 
 
 def test_pending__only_over_a_minute(admin_client, make_upload):
