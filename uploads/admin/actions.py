@@ -59,8 +59,9 @@ def verify_selected(
     text = ", ".join(f"{number} {words}" for words, number in sorted(outcomes.items()))
     text = f"Of {selected} selected: {text or 'none verified'}"
     if left := selected - outcomes.total():
+        about = "" if selected.is_exact else "about "
         text += (
-            f"; left out: {left:,} (only stored, missing and corrupted uploads are"
+            f"; left out: {about}{left:,} (only stored, missing and corrupted uploads are"
             f" verified, up to {MAX_VERIFIED:,} in {VERIFY_SECONDS:.0f} s; the command"
             " verify_uploads has no limit)"
         )

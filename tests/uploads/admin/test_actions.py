@@ -3,6 +3,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from functools import partial
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from django.contrib.messages import get_messages
 from django.test import Client
 
 from mirrorsite.actors import Actor
+from mirrorsite.admin import row_estimates
 from tests.uploads import making
 from uploads import transitions
 from uploads.admin import actions
@@ -74,6 +76,16 @@ class TestVerifySelected:
         )
 
         assert said(response).startswith("Of 3 selected: 1 verified; left out: 2 (")
+
+    def test_number_left_out_is_an_estimate_if_that_of_the_selected_is(
+        self, admin_client, make_upload, monkeypatch
+    ):
+        rough = partial(row_estimates.rough_count, exact_up_to=1)
+        monkeypatch.setattr(actions, "rough_count", rough)
+        chosen = [make_upload(status=Status.FAILED) for _ in range(2)]
+        response = act(admin_client, "verify_selected", chosen)
+        assert "Of about 2 selected" in said(response)
+        assert "left out: about 2 (" in said(response)
 
     def test_no_permit(self, admin_client, make_upload, bucket, no_permit):
         chosen = [make_upload(bucket=bucket.bucket_name)]
