@@ -57,7 +57,7 @@ class EdgeMiddleware:
         try:
             request.get_host()  # here, so that no other middleware sees a disallowed host
         except DisallowedHost as error:
-            response: HttpResponseBase = bad_request(request, error)
+            response: HttpResponseBase = error_answer(request, error)
         else:
             response = self.get_response(request)
         if response.status_code >= 400:
@@ -119,17 +119,14 @@ def _refusal(request: HttpRequest, problem: Problem) -> HttpResponse:
     return page
 
 
-def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
-    """Django's handler400: a disallowed host and other suspicious requests."""
-    problem = api_exception_of(exception)
-    if isinstance(problem, Problem):
-        return _refusal(request, problem)
-    return defaults.bad_request(request, exception)
+def error_answer(
+    request: HttpRequest, exception: Exception | None = None
+) -> HttpResponse:
+    """Django's handler400, for suspicious requests, and handler500, without `exception`.
 
-
-def server_error(request: HttpRequest) -> HttpResponse:
-    """Django's handler500; an unavailable database is a 503."""
-    problem = api_exception_of(sys.exc_info()[1])
+    An unavailable database is a 503.
+    """
+    problem = api_exception_of(exception or sys.exc_info()[1])
     if isinstance(problem, Problem):
         return _refusal(request, problem)
     return defaults.server_error(request)

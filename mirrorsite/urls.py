@@ -58,5 +58,4 @@ FAST_ANSWERS: dict[bytes, FastAnswer] = {
     b"/api/mirror": transforms.fast_answer,
 }
 
-handler400 = "mirrorsite.middleware.bad_request"
-handler500 = "mirrorsite.middleware.server_error"
+handler400 = handler500 = "mirrorsite.middleware.error_answer"
