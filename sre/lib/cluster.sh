@@ -9,6 +9,7 @@ PROFILE="${MINIKUBE_PROFILE:-mirrorsite}"
 NAMESPACE="${NAMESPACE:-mirrorsite}"
 dry_run=no
 yes=no
+approve=() # with --yes, the option of terraform apply
 context=""
 
 fail() {
@@ -89,7 +90,8 @@ apply_cluster_root() {
   mkdir -p "$KEPT"
   TF_DATA_DIR="$PWD/.local/agent" run on_cluster terraform -chdir=terraform/agent init -input=false
   TF_DATA_DIR="$PWD/.local/agent" run on_cluster terraform -chdir=terraform/agent apply \
-    -state="$PWD/$KEPT/agent.tfstate" -var="target_namespaces=[\"$NAMESPACE\"]" "$@"
+    -state="$PWD/$KEPT/agent.tfstate" -var="target_namespaces=[\"$NAMESPACE\"]" \
+    ${approve[@]+"${approve[@]}"} "$@"
 }
 
 # --- Secrets of the local cluster, made once and kept out of git ------------------------
