@@ -54,12 +54,18 @@ def json_line(value: Any) -> str:
     return "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in line)
 
 
-@lru_cache(maxsize=1024)
+#: Paths that `quoted_path` returns as they are. Without a cache, which a client could fill
+#: with long ones.
+_QUOTED_PATH = re.compile(rb"[A-Za-z0-9/:@!$&'()*+,;=~._-]*")
+
+
 def quoted_path(raw_path: bytes) -> str:
     """Return a request's path as a URI reference (RFC 3986), never encoded twice.
 
     It is one line of ASCII, so a client cannot put a line break into the log.
     """
+    if _QUOTED_PATH.fullmatch(raw_path):
+        return raw_path.decode("ascii")
     return quote(unquote_to_bytes(raw_path), safe="/:@!$&'()*+,;=~-._")
 
 
@@ -108,8 +114,6 @@ def request_id_from(offered: str, traceparent: str = "") -> str:
 _WITH_PORT = re.compile(r"\[([^\]]*)\](?::[0-9]+)?|([0-9.]+):[0-9]+")
 
 
-# Called twice for each request: for its record and for the log.
-@lru_cache(maxsize=4096)
 def client_address(peer: str, forwarded_for: str, trusted_proxies: int) -> str | None:
     """Return the address of the client, or None if it is unknown.
 
@@ -125,6 +129,13 @@ def client_address(peer: str, forwarded_for: str, trusted_proxies: int) -> str |
         hops = [hop.strip() for hop in forwarded_for.split(",") if hop.strip()]
         if len(hops) >= trusted_proxies:
             address = hops[-trusted_proxies]
+    # A longer text is not an address, and would fill the memory through the cache.
+    return _parsed_address(address) if len(address) <= 100 else None
+
+
+# Called twice for each request: for its record and for the log.
+@lru_cache(maxsize=4096)
+def _parsed_address(address: str) -> str | None:
     if match := _WITH_PORT.fullmatch(address):
         address = match[1] or match[2] or ""
     try:

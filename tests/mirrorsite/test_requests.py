@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import tracemalloc
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mirrorsite.logs import client_address, request_id_from
+from mirrorsite.logs import client_address, quoted_path, request_id_from
 
 
 class TestRequestId:
@@ -69,3 +70,15 @@ class TestClientAddress:
         chain = [f"203.0.113.{number}" for number in range(hops)]
         forwarded = ",".join([sent, *chain])
         assert client_address("10.0.0.1", forwarded, hops) == "203.0.113.0"
+
+
+def test_long_texts_of_clients__not_kept_in_memory():
+    tracemalloc.start()
+    try:
+        for number in range(300):
+            quoted_path(b"/%d" % number + b'"' * 20_000)
+            client_address("10.0.0.1", f"{number}" + "1" * 8_000, number % 2)
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert kept < 500_000
