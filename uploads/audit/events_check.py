@@ -96,9 +96,10 @@ class EventsCheck:
         """Collect events under seals that do not exist, from seal `first` on.
 
         `excluding` are the numbers of seals that only the bucket has, whose events were
-        checked already. Seals are numbered from 1: an event with a lower number is
-        collected even if the table of seals has a row with that number. With other
-        numbers such events exist only if the tables' owner dropped the foreign key.
+        checked already. Seals are numbered from 1: an event whose `seal_id` is lower is
+        collected even if the table of seals has a row with that number. An event whose
+        `seal_id` is 1 or more can lack its seal only if the tables' owner dropped the
+        foreign key.
         """
         rows = AuditSeal.objects.filter(number=OuterRef("seal_id"))
         dangling = UploadEvent.objects.filter(
