@@ -83,7 +83,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
             return False
         reported = connection.info.parameter_status
         if self.errors_occurred and "on" in map(reported, _READ_ONLY):
-            # A new session may write by now, or reach the server that took the name.
+            # A new session may be allowed to write by now, or reach the new primary.
             return False
         if monotonic() - connection.answered_at < RECENT_SECONDS:
             # Input means that the server has closed the connection: none is expected.
