@@ -103,7 +103,8 @@ class CursorChangeList(FilteredChangeList):
         if self.has_newer or (self.has_older and not rows):
             # None removes the parameter: without it, the page is the newest.
             pages["Newest"] = None
-        # Without rows, because all have left the filter, nothing is newer or older than them.
+        # The page is empty if none of its rows match the filter any more: then there is no
+        # row from which to link to newer or older ones.
         if rows and self.has_newer:
             pages["Newer"] = f"newer{SEPARATOR}{rows[0].pk}"
         if rows and self.has_older:

@@ -107,8 +107,9 @@ def read_seal_and_learn_keys(
     """Return seal `number` of the database; None if its row is missing or unreadable.
 
     Add to `trusted` the keys that it, and the seals between `after` and it, announce.
-    Seals between them that announce no key are skipped. So a replaced key may count as
-    retired too late: only from the first seal read here that its successor signed.
+    Seals between them that announce no key are skipped. So a replaced key may stay
+    trusted for too long: it counts as retired only from the first seal read here that was
+    signed with the new key.
     """
     announcing = Q(number__gt=after, number__lt=number) & ~Q(next_key="")
     seal = None
