@@ -211,7 +211,7 @@ def _differences(row: _Row | None, events: list[_EventValues]) -> list[_Differen
     status, facts = _state_of(events)
     found = []
     if row["status"] != status:
-        detail = f"it is {row['status']}, but {status} after its last event"
+        detail = f"its status is {row['status']}, but its events say {status}"
         found.append((FaultKind.STATUS_DIFFERS, detail))
     names = [
         name for name, value in facts.items() if not _is_same(name, row[name], value)
@@ -266,8 +266,8 @@ def _columns(events: list[_EventValues]) -> dict[str, Any]:
         if action in (Action.STORED, Action.ADOPTED):
             columns["stored_at"] = _parsed_time(detail.get("last_modified")) or at
         if action == Action.VERIFIED and "stored_at" not in columns:
-            # An upload that was verified without having been recorded as stored has the time
-            # of its first verification, and no error, as `transitions.record` writes it.
+            # No event has recorded it as stored: `stored_at` is the time of its first
+            # verification, and `error` is empty, as `transitions.record` writes them.
             columns |= {"stored_at": at, "error": ""}
         if action in (Action.REQUESTED, Action.STORED, Action.FAILED):
             columns["error"] = str(detail.get("error", ""))[:_MAX_ERROR]

@@ -149,8 +149,8 @@ def _purge_batch(
     An upload must still be one of `uploads` when its purge is recorded.
 
     If a purge fails or the run is interrupted, the objects recorded as purged by then
-    are deleted before the error is raised: `reconcile_uploads --since` looks only for those
-    of the newest purges.
+    are deleted before the error is raised. Otherwise they might stay in the bucket:
+    `reconcile_uploads --since` checks only the newest purges.
     """
     # For each upload its outcome, or the deletion that decides it.
     outcomes: list[Purge | tuple[Upload, Future[str]]] = []

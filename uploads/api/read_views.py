@@ -178,7 +178,7 @@ class UploadContentView(ProtectedView):
     )
     def get(self, request: Request, upload_id: str) -> Response:
         if request.auth is None and is_cross_origin(request._request):
-            # A link there would record a download that the user did not intend.
+            # A link on another site's page would record a download that nobody intended.
             detail = "The request came from a page of another origin."
             raise Problem("permission-denied", detail)
         upload = _upload(upload_id)

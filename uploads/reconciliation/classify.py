@@ -161,9 +161,9 @@ def _id_must_match(upload: Upload) -> bool:
     """Return True if the object must have this upload's id in its metadata.
 
     `repair` records the object of a pending or failed upload as stored, and deletes that
-    of a purged one, so it must be the upload's own. For a stored or missing upload equal
-    bytes are enough, as for verify_uploads: a copy that an operator restored may lack
-    the metadata. An adopted object may have another id, or none (`uploads.orphans`).
+    of a purged one, so it must be the upload's own. For a stored or missing upload,
+    equal bytes are enough (verify_uploads has the same rule), because a copy that an
+    operator restored may lack the metadata. An adopted object may have another id, or none (`uploads.orphans`).
     """
     if upload.status not in (Status.PENDING, Status.FAILED, Status.PURGED):
         return False
