@@ -19,7 +19,9 @@ class Command(OperatorCommand):
     json_output = "one JSON object"
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("name", help="unique; in events the actor is called token:<name>")
+        parser.add_argument(
+            "name", help="unique; in events the actor is called token:<name>"
+        )
         parser.add_argument("--owner", required=True, help="the owner's user name")
         parser.add_argument(
             "--scope",
