@@ -268,8 +268,8 @@ class RateLimitedPosts(APIView):
                 limiter.count(unproven, self.headers)
             except Problem:
                 # Refused before its credential is checked. Concurrent requests with valid
-                # credentials may fill the quota until they are subtracted; if refused
-                # requests stayed counted, it would remain full even then.
+                # credentials may fill the quota until they are checked and subtracted. If
+                # refused requests stayed counted, the quota would then still be full.
                 limiter.uncount(unproven)
                 raise
             counted_key = unproven

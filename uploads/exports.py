@@ -97,7 +97,7 @@ def lines(
 ) -> Iterator[str]:
     """Yield each row as one line of text; before CSV rows, a header.
 
-    Raises `UnreadableError` for a value that has no such form, as `by_id` does.
+    Raises `UnreadableError`, like `by_id`, for a value that cannot be written as text.
     """
     values_of = attrgetter(*(_ATTRIBUTES.get(name, name) for name in columns))
     if form == "csv":

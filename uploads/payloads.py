@@ -126,7 +126,7 @@ class RandomNumbers:
             yield twice[start : start + min(remaining, _BLOCK_BYTES)]
 
     def parts(self) -> Iterator[Part]:
-        """Yield the parts: slices of the numbers that were drawn, which take no memory."""
+        """Yield the parts: slices of the drawn numbers, without memory of their own."""
         parts = in_parts(self.chunks(), PART_BYTES)
         return map(Part, parts, self._part_digests)
 

@@ -69,7 +69,7 @@ class EventsCheck:
         lines = self._copied_lines(seal)
         subject = f"events of seal {seal.number}"
         if is_intact:
-            # A stolen key signs anything.
+            # Whoever stole the key can sign a seal in which these three are false.
             if (count, first, last) != (
                 seal.event_count,
                 seal.first_event,

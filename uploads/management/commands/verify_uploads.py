@@ -37,7 +37,7 @@ class Command(OperatorCommand):
             "--not-verified-since",
             type=moment,
             metavar="TIME",
-            help="skip uploads verified since then, such as 2026-11-23 or 7d; an"
+            help="skip uploads verified since TIME, for example 2026-11-23 or 7d; an"
             " interrupted run prints the time to resume with",
         )
         parser.add_argument(
