@@ -122,7 +122,7 @@ def _refusal(request: HttpRequest, problem: Problem) -> HttpResponse:
 def error_answer(
     request: HttpRequest, exception: Exception | None = None
 ) -> HttpResponse:
-    """Django's handler400, for suspicious requests, and handler500, without `exception`.
+    """Django's handler400 (for suspicious requests), and handler500 (without `exception`).
 
     An unavailable database is a 503.
     """

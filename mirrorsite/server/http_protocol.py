@@ -55,13 +55,13 @@ LINGER_SECONDS = 1.0
 DRAIN_SECONDS = 1.0
 
 #: Limit for the bytes of an incomplete request: its head, its body and the sizes of its
-#: chunks. Those of the read in which the request begins are not counted.
+#: chunks. The read in which the request begins is counted whole.
 MAX_INCOMPLETE_BYTES = 128 * 1024
 #: Requests in one read, or behind one that is being answered.
 MAX_PIPELINED = 64
 #: Connections of this process; the other file descriptors are left for database and
 #: bucket.
-MAX_CONNECTIONS = min(2000, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2)
+MAX_CONNECTIONS = min(1000, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2)
 #: Connections closed at once when there are too many.
 CONNECTIONS_TO_CLOSE = 32
 
@@ -198,7 +198,10 @@ class HTTPProtocol(HttpToolsProtocol):
         if self.timeout_keep_alive_task is not None:
             self.timeout_keep_alive_task.cancel()
             self.timeout_keep_alive_task = None
-        self._requests_in_read = 1 if self._phase in _INCOMPLETE else 0
+        if self._phase in _INCOMPLETE:
+            self._requests_in_read = 1
+        else:
+            self._requests_in_read = self._incomplete_bytes = 0
         self._incomplete_bytes += len(data)
         while data and not self._ignores_input:
             try:
@@ -242,7 +245,7 @@ class HTTPProtocol(HttpToolsProtocol):
         self.scope["state"]["is_closed"] = self.transport.is_closing
         self._phase = Phase.HEAD
         self._deadline = self.loop.time() + REQUEST_SECONDS
-        self._incomplete_bytes = self._body_bytes = 0
+        self._body_bytes = 0
         self._stall_seconds = STALL_SECONDS
 
     def on_headers_complete(self) -> None:

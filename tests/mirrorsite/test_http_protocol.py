@@ -195,6 +195,9 @@ class TestRefused:
     def test_endless__not_kept(self, connection, head, expected):
         assert slug_of(connection.send(head, *[b"a" * 16_384] * 9)) == expected
 
+    def test_endless_in_one_read__not_kept(self, connection):
+        assert slug_of(connection.send(GET + b"X: " + b"a" * 140_000)) == HEADERS
+
     @pytest.mark.parametrize(
         "sent", [b"secret\r\n\r\n", POST + CHUNKED + END + b"secret\r\n"]
     )

@@ -66,7 +66,7 @@ class StaffUserAdmin(_AccountMixin, UserAdmin):  # type: ignore[type-arg]
         return ("username", "last_login", "date_joined") if obj else ()
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
-        """Leave the password, which Django shows with a link to change it, to those who may."""
+        """Show the password, with its link to change it, only to those who may change it."""
         fieldsets = super().get_fieldsets(request, obj)
         if obj is None or self.has_change_permission(request, obj):
             return fieldsets
