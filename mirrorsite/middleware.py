@@ -50,7 +50,8 @@ class EdgeMiddleware:
         request_id = request_id_from(
             meta.get("HTTP_X_REQUEST_ID", ""), meta.get("HTTP_TRACEPARENT", "")
         )
-        # The server reads it from META, as route and duration below: it logs and counts.
+        # The server reads the id from META, like the route and duration below, for its log
+        # and its metrics.
         meta["mirrorsite.request_id"] = request_id
         # Not reset: what is logged when a response is streamed or closed has the id too.
         current_request_id.set(request_id)

@@ -62,7 +62,8 @@ def check(report: Report, *, since: int | None) -> Iterator[None]:
         recent = UploadEvent.objects.filter(Q(seal_id__gte=since) | Q(seal=None))
         uploads = uploads.filter(Exists(recent.filter(upload=OuterRef("pk"))))
         events = events.filter(Exists(recent.filter(upload=OuterRef("upload_id"))))
-    # Possible only if the tables' owner dropped the primary key; pages would skip them.
+    # An upload can lack an id only if the tables' owner dropped the primary key. `pages`
+    # would skip it.
     if Upload.objects.filter(pk__isnull=True).exists():
         report.add(FaultKind.INVENTED, "upload None", "it has no id")
     ids: Any = uploads.filter(pk__isnull=False).values_list("pk", named=True)

@@ -194,7 +194,7 @@ def _delete(upload: Upload, etag: str) -> str:
         storage_of(upload).delete_unchanged(upload.key, etag)
     except ObjectChangedError:
         # Deleted or replaced since the comparison: the recorded object no longer exists.
-        # Reconciliation reports another object with the key.
+        # If another object has the key now, reconciliation reports it.
         return "it was deleted or replaced already"
     return ""
 

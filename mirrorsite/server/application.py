@@ -82,10 +82,10 @@ class Application:
                 # The protocol has refused the request, and has answered and logged it.
                 return
             response = Response(CLIENT_CLOSED_REQUEST, [], sent_bytes=call.sent_bytes)
+        # uvicorn cancels what outlasts the time of a graceful shutdown.
         except (Exception, asyncio.CancelledError):
-            # uvicorn cancels what outlasts the time of a graceful shutdown.
-            # For the log line of the error: the thread has set the request id in its own
-            # context only. If the error is raised again, uvicorn logs it, with this id.
+            # The thread has set the request id in its own context only, and the error's log
+            # line needs it too. If the error is raised again, uvicorn logs it, with this id.
             token = current_request_id.set(_request_id(request.META))
             if call.status:
                 # In the middle of a response: uvicorn closes the connection.

@@ -180,8 +180,8 @@ class EventsCheck:
         self._report.add(
             kind,
             f"events of seal {seal.number}",
-            f"{seal.event_count} were sealed, and the {count} in the database differ;"
-            " only the copy in the bucket could show which",
+            f"{seal.event_count} were sealed; the database has {count}, not the same ones;"
+            " only the copy in the bucket could show which differ",
         )
 
 

@@ -182,8 +182,8 @@ class _Verifier:
         seal = read_seal_and_learn_keys(number, self.trusted)
         if seal is not None:
             return seal.hash()
-        # Reported although it is before `first`: if `since` is a time, this seal may have
-        # been made after it, but its own time cannot be read.
+        # Reported although this seal is before `first`: its time cannot be read, so if
+        # `since` is a time, the seal may have been made after that.
         if AuditSeal.objects.filter(number=number).exists():
             self._add(FaultKind.CHANGED, number, "its row cannot be read")
         else:
