@@ -237,6 +237,8 @@ class TestFailed:
         monkeypatch.setattr(backups, "_copy", lambda *arguments: end)
         status, text = run("backup_database")
         assert (status, "the database cannot be used" in text) == (2, True)
+        # Not "nothing was changed": the attempt is an event.
+        assert text.endswith("no backup was stored.")
         assert backups.backup_keys() == []
 
     def test_answer_lost__it_may_be_stored(self, faulty_store):

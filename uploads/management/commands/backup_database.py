@@ -32,6 +32,7 @@ class Command(OperatorCommand):
         record_without_upload(
             Action.EXPORTED, self.actor(), detail={"what": "database"}
         )
+        self.so_far = "no backup was stored"
         try:
             key, rows = back_up()
         except StoreUnavailableError as error:
