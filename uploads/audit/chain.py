@@ -43,7 +43,7 @@ def unreadable_values() -> Iterator[None]:
     """
     try:
         yield
-    except (AttributeError, TypeError, ValueError) as error:
+    except (ArithmeticError, AttributeError, TypeError, ValueError) as error:
         logger.exception("a value cannot be read")
         raise SealError(f"a value cannot be read: {error}; {HINT}") from error
 

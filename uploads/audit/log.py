@@ -85,8 +85,8 @@ def write(
 
     Raises `NotCanonicalError` for a detail that could never be sealed,
     `AlreadyRecordedError` if a unique constraint is violated, and
-    `TrailUnavailableError` for other errors of the database, and if no event was added
-    and that is not expected (`may_add_none`): a trigger may have dropped it.
+    `TrailUnavailableError` for other errors of the database. That is raised too if no
+    event was added, unless `may_add_none` is True: a trigger may have dropped the event.
     """
     # A number with a fraction has no canonical form.
     refuse_fractions(detail)

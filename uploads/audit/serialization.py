@@ -29,7 +29,9 @@ _V = TypeVar("_V")
 #: Raised by reading a value that the service never writes. `django.db.Error` is among
 #: them, because PostgreSQL has timestamps that Python lacks ("infinity"); call
 #: `raise_if_unavailable` to rule out that the database is unavailable.
-UNREADABLE = (ValueError, TypeError, AttributeError, RecursionError, Error)
+UNREADABLE = (
+    ArithmeticError, AttributeError, RecursionError, TypeError, ValueError, Error,
+)  # fmt: skip
 
 #: Rows fetched at a time while a table is read.
 CHUNK = 2_000

@@ -84,7 +84,7 @@ def verify_audit(
     with database_errors("the audit trail could not be read from the database"):
         try:
             verifier.run(since, on_progress)
-        except (AttributeError, TypeError, ValueError) as error:
+        except (ArithmeticError, AttributeError, TypeError, ValueError) as error:
             # For example after a change of a column's type.
             logger.exception("verification stopped")
             detail = f"verification stopped at a value that cannot be read: {error}"

@@ -80,9 +80,20 @@ class TestSecondRows:
             assert trail.faults() == [("invented", f"upload {upload}")]
 
 
-def test_column_of_another_type(trail):
+@pytest.mark.parametrize("number", ["number", "'NaN'", "'Infinity'"])
+def test_column_of_another_type(trail, number):
     with as_owner():
-        execute("ALTER TABLE uploads_auditseal ALTER number TYPE numeric")
+        drop_primary_key("uploads_auditseal", "number")
+        kind = f"numeric USING {number}"
+        execute(f"ALTER TABLE uploads_auditseal ALTER number TYPE {kind}")
+        assert ("changed", "the tables") in trail.faults()
+
+
+def test_infinite_id(trail):
+    with as_owner():
+        drop_primary_key("uploads_uploadevent", "id")
+        execute("ALTER TABLE uploads_uploadevent ALTER id TYPE numeric")
+        execute("UPDATE uploads_uploadevent SET id = 'Infinity' WHERE seal_id = 1")
         assert ("changed", "the tables") in trail.faults()
 
 
@@ -127,6 +138,11 @@ class TestSealer:
         [
             ("event_count", "numeric"),
             ("number", "numeric"),
+            (
+                "number",
+                f"numeric USING CASE number WHEN {LAST} THEN 'Infinity'"
+                " ELSE number::numeric END",
+            ),
             ("key_id", "text[] USING ARRAY[key_id]"),
         ],
     )
