@@ -82,7 +82,8 @@ def _upload_cards(hours: list[Hour]) -> list[Card]:
         tone = "good" if share >= 0.99 else "bad"
     stored = f"{filesizeformat(size)} stored"
     return [
-        # Whole hours and the current one: up to an hour less than the range's name says.
+        # The current hour is not over, so the period is up to an hour shorter than the
+        # range's name says.
         Card(
             f"Uploads since {hours[0].start:%Y-%m-%d %H:%M} UTC",
             f"{counts.total():,}",

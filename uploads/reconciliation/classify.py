@@ -129,9 +129,9 @@ def _classify_recorded(upload: Upload, listed: ListedObject | None) -> Finding |
         kind, action = _ABSENT.get(status, (None, None))
         return Finding(kind, upload.key, upload.pk, action) if kind else None
     if listed is None:
-        # The object exists, but the scan did not pair it with the row. It was created during
-        # the scan: the next run classifies it. Or the store lists keys in another order: it
-        # comes later in this scan.
+        # The object exists, but the scan did not pair it with the row. Either it was created
+        # during the scan, and the next run classifies it; or the store lists keys in another
+        # order, and the object comes later in this scan.
         return None
     if status == Status.CORRUPTED:
         return None  # as recorded; verify_uploads checks whether it is intact again
