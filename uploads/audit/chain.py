@@ -76,7 +76,8 @@ class Chain:
         ):
             raise SealError(
                 f"seal {number}, the last one in the database, differs from"
-                f" {self.store.seal_object_key(number)} in the bucket; {HINT}"
+                f" {self.store.seal_object_key(number)} in the bucket, or that is missing;"
+                f" {HINT}"
             )
         self.number, self.hash = number, seal.hash()
 

@@ -146,7 +146,7 @@ class TestContradiction:
         forged = seal_of(AuditSeal.objects.get())
         forged = replace(forged, number=number, previous=forged.hash())
         rows_of(AuditSeal).bulk_create([row_of(forged, trail.store)])
-        with pytest.raises(SealError, match="last one in the database, differs from"):
+        with pytest.raises(SealError, match=r"last one in the database, .* missing"):
             trail.seal()
         assert list(trail.storage.list_keys(f"{trail.prefix}seals/")) == [
             trail.store.seal_object_key(1)
