@@ -215,6 +215,18 @@ def test_verify_preview_and_proof(visit, upload, staffed, tmp_path):
     assert actions == ["requested", "stored", "verified", "downloaded"]
 
 
+def test_preview__an_error_page_is_not_shown_as_markup(visit, upload):
+    visitor = visit("auditor")
+    page = visitor.page
+    visitor.go(f"{LIST}{upload['id']}/change/")
+    answer = {"status": 503, "content_type": "text/html", "body": "<h1>None</h1>"}
+    page.route("**/preview/", lambda route: route.fulfill(**answer))
+    page.get_by_role("link", name="Show content").click()
+    page.locator("#preview.failed").wait_for()
+    assert "The service answered 503" in page.inner_text("#preview")
+    visitor.complaints.clear()  # the browser logs the 503
+
+
 def test_dashboard__charts_and_the_switch_to_dark(visit, upload):
     visitor = visit("auditor", color_scheme="light")
     page = visitor.page

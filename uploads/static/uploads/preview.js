@@ -16,7 +16,10 @@ if (button) {
         window.location.reload();
         return;
       }
-      shown.textContent = await answer.text();
+      // An error outside of the preview, such as an unavailable database, is a page.
+      shown.textContent = answer.headers.get("Content-Type").startsWith("text/plain")
+        ? await answer.text()
+        : `The service answered ${answer.status} ${answer.statusText}.`;
       shown.classList.toggle("failed", !answer.ok);
     } catch {
       shown.textContent = "The service did not answer.";
