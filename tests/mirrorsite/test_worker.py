@@ -14,7 +14,7 @@ import psutil
 import pytest
 from uvicorn import Config
 
-from mirrorsite.server import http_protocol, worker
+from mirrorsite.server import worker
 from mirrorsite.server.http_protocol import HTTPProtocol
 from mirrorsite.server.worker import FRESH_SECONDS, ConnectionCounts, DrainingServer
 from sre.lib import processes
@@ -50,10 +50,9 @@ class FirstHasLeft(socket.socket):
 
 @pytest.fixture
 def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Look for deadlines more often, and let idle connections end earlier."""
+    """Look for deadlines more often."""
     monkeypatch.setattr(worker, "CHECK_SECONDS", 0.05)
     monkeypatch.setattr(worker, "FRESH_SECONDS", 0.5)
-    monkeypatch.setattr(http_protocol, "DRAIN_SECONDS", 0.3)
 
 
 @pytest.mark.usefixtures("_soon")
