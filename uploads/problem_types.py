@@ -94,7 +94,7 @@ declare(
                 "Audit trail unavailable",
                 "The database did not accept the record. If upload_id is present,"
                 " that upload is pending until reconciliation resolves it; otherwise"
-                " nothing was uploaded or recorded.",
+                " nothing was uploaded.",
                 "Retry after the number of seconds in Retry-After.",
             ),
         },
