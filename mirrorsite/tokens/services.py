@@ -44,9 +44,13 @@ def create_token(
 
     It is valid for `days`, which callers keep within `MAX_DAYS`. The secret is random
     unless it is given. Raises Django's `ValidationError` if the name is taken or
-    malformed, or if there is no scope; `IntegrityError` if a concurrent request takes the
-    name first; and `TrailUnavailableError`.
+    malformed, if there is no scope, or if the owner is deactivated; `IntegrityError` if a
+    concurrent request takes the name first; and `TrailUnavailableError`.
     """
+    if not owner.is_active:
+        raise ValidationError(
+            f"the user {owner} is deactivated; activate it, or choose another owner."
+        )
     if not secret:
         _, secret = get_digest_token()
     now = timezone.now()

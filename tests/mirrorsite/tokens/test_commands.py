@@ -89,6 +89,13 @@ class TestCreateToken:
         with pytest.raises(CommandError, match="already exists"):
             run(*CREATE)
 
+    def test_owner_deactivated(self, owner):
+        owner.is_active = False
+        owner.save()
+        with pytest.raises(CommandError, match="deactivated"):
+            run(*CREATE)
+        assert not Token.objects.exists()
+
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize(
