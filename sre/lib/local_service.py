@@ -203,7 +203,8 @@ def manage(arguments: list[str]) -> NoReturn:
     except (StartError, OSError) as error:
         _say(f"sre/manage cannot run: {error}")
         sys.exit(2)
-    os.execve(sys.executable, [sys.executable, "manage.py", *arguments], environment)  # noqa: S606 no shell is wanted
+    command = [sys.executable, str(ROOT / "manage.py"), *arguments]
+    os.execve(sys.executable, command, environment)  # noqa: S606 no shell is wanted
 
 
 def command_environment() -> dict[str, str]:

@@ -259,6 +259,8 @@ class TestRun:
         """An address and a key that sre/manage is not given."""
         checkout.start(AUDIT_SIGNING_KEY=base64.b64encode(bytes(32)).decode())
         checkout.paste("./sre/manage canary")
+        export = '"$OLDPWD/sre/manage" export_events --output x && test -s "$PWD/x"'
+        checkout.paste(f'cd "$(mktemp -d)" && {export}')
         printed = checkout.paste("./sre/manage seal_audit && ./sre/manage verify_audit")
         assert "no faults" in printed
 
