@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from tests.uploads.audit.tampering import as_owner, delete, rows_of
 from tests.uploads.audit.trails import KEY, Trail, add_uploads
-from tests.uploads.making import put_raw
+from tests.uploads.making import delete_object, put_raw
 from tests.uploads.making import run_with_errors as run
 from uploads.audit.seal_store import PREFIX
 from uploads.audit.seals import Sealed
@@ -66,10 +66,9 @@ class TestObjectLock:
         self, locked
     ):
         """What lies over a locked version hides it from nobody who asks for it."""
-        client, bucket = locked.storage.client, locked.storage.bucket_name
         seal_key, events_key = copies_of(locked)
-        client.put_object(Bucket=bucket, Key=events_key, Body=b"{}\n")
-        client.delete_object(Bucket=bucket, Key=seal_key)
+        put_raw(locked.storage, events_key, b"{}\n")
+        delete_object(locked.storage, seal_key)
         with as_owner():
             event = UploadEvent.objects.order_by("id")[0]
             rows_of(UploadEvent).filter(pk=event.pk).update(actor="nobody")
@@ -84,12 +83,11 @@ class TestObjectLock:
             ]
 
     def test_overwritten_and_put_back__named(self, locked):
-        client, bucket = locked.storage.client, locked.storage.bucket_name
         seal_key, events_key = copies_of(locked)
         for key in (seal_key, events_key):
             content = b"".join(locked.storage.read(key))
-            client.put_object(Bucket=bucket, Key=key, Body=b"{}\n")
-            client.put_object(Bucket=bucket, Key=key, Body=content)
+            for body in (b"{}\n", content):
+                put_raw(locked.storage, key, body)
         assert locked.faults() == [
             ("copy differs", f"object {events_key}"),
             ("copy differs", "seal 1"),
@@ -102,38 +100,30 @@ class TestObjectLock:
         settings.AUDIT_SIGNING_KEY = None
         settings.AUDIT_PUBLIC_KEYS = {KEY.id: KEY.public_key}
         seal = seal_of(AuditSeal.objects.get(number=2))
-        place = {
-            "Bucket": locked.storage.bucket_name,
-            "Key": locked.store.events_object_key(seal),
-        }
+        key = locked.store.events_object_key(seal)
         if content is None:
-            locked.storage.client.delete_object(**place)
+            delete_object(locked.storage, key)
         else:
-            locked.storage.client.put_object(**place, Body=content)
+            put_raw(locked.storage, key, content)
         with as_owner():
             events = rows_of(UploadEvent).filter(seal=2)
             uploads = list(events.values_list("upload", flat=True))
             delete(events)
             delete(rows_of(Upload).filter(pk__in=uploads))
             delete(rows_of(AuditSeal).filter(number=2))
-            assert run("restore_events") == (
-                0,
-                "restored seal 2 with 2 lost events\n",
-            )
+            restored = "restored seal 2 with 2 lost events\n"
+            assert run("restore_events") == (0, restored)
         with as_owner():
             rows_of(UploadEvent).filter(seal=2).update(seal=None)
             delete(rows_of(AuditSeal).filter(number=2))
-            assert locked.seal()[0] == Sealed(
-                number=2, event_count=2, is_recovered=True
-            )
+            expected = Sealed(number=2, event_count=2, is_recovered=True)
+            assert locked.seal()[0] == expected
 
     def test_tail_hidden_in_bucket_and_cut_in_database(self, locked):
         """A delete marker takes the seal from the listing, not from its versions."""
-        client, bucket = locked.storage.client, locked.storage.bucket_name
-        client.delete_object(Bucket=bucket, Key=locked.store.seal_object_key(2))
+        delete_object(locked.storage, locked.store.seal_object_key(2))
         with as_owner():
-            events = rows_of(UploadEvent).filter(seal_id=2)
-            delete(events)
+            delete(rows_of(UploadEvent).filter(seal_id=2))
             delete(rows_of(AuditSeal).filter(number=2))
             named = locked.faults(now=timezone.now() + timedelta(minutes=10))
             assert ("cut tail", "seal 2") in named
@@ -151,19 +141,19 @@ class TestObjectLock:
         assert locked.faults() == [("copy differs", "seal 2")]
 
     def test_versions__over_pages(self, locked):
-        client, bucket = locked.storage.client, locked.storage.bucket_name
         keys = [f"many/{n}" for n in range(7)]
         for key in keys:
-            client.put_object(Bucket=bucket, Key=key, Body=b"1")
+            put_raw(locked.storage, key, b"1")
         for key in (keys[0], keys[3], keys[6]):
-            client.put_object(Bucket=bucket, Key=key, Body=b"2")
-        client.delete_object(Bucket=bucket, Key=keys[4])
+            put_raw(locked.storage, key, b"2")
+        delete_object(locked.storage, keys[4])
+        events = locked.storage.client.meta.events
         listing = "provide-client-params.s3.ListObjectVersions"
-        client.meta.events.register(listing, _two_at_a_time)
+        events.register(listing, _two_at_a_time)
         try:
             found = list(locked.storage.versions("many/"))
         finally:
-            client.meta.events.unregister(listing, _two_at_a_time)
+            events.unregister(listing, _two_at_a_time)
         assert [v.key for v in found] == keys
         assert [n for n, v in enumerate(found) if not v.is_single] == [0, 3, 4, 6]
         for versions in found:
