@@ -50,9 +50,10 @@ def guard_standard_streams() -> None:
     """Make failing writes raise `OutputError`; escape what cannot be encoded.
 
     Python sets a stream to None if its descriptor is closed. The descriptor is then opened
-    on /dev/null, so that no other file gets its number: standard output for reading, so
-    that writing fails (as with gnulib's `stdopen`); standard error for writing, so that
-    messages are dropped; standard input for reading, so that it is empty.
+    on /dev/null, so that no other file gets its number. Standard output is opened for
+    reading, so that writing to it fails (as with gnulib's `stdopen`). Standard error is
+    opened for writing, so that messages are dropped. Standard input is opened for
+    reading, so that it is empty.
     """
     sys.stdin = sys.stdin or _null_stream(0, os.O_RDONLY, "r")
     sys.stdout = _guard(sys.stdout or _null_stream(1, os.O_RDONLY))

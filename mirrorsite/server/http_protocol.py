@@ -364,7 +364,7 @@ class HTTPProtocol(HttpToolsProtocol):
             self.transport.abort()
         else:
             self._signal_disconnect()  # the application stops reading
-            # `check_head` looks at the Content-Length last: the head is valid then.
+            # For `body-too-large` the head is valid: `check_head` checks Content-Length last.
             self._answer_refusal(
                 slug, has_valid_head=is_body or slug == "body-too-large"
             )

@@ -42,9 +42,9 @@ class UploadRandomSerializer(serializers.Serializer[Any]):
                 min_value=1,
                 max_value=settings.UPLOAD_MAX_BYTES,
                 required=False,
-                help_text="The object's exact size in bytes: random numbers, one per"
-                " line. Without it the object is one number from 0 to 9999. The"
-                " maximum is configurable (UPLOAD_MAX_BYTES).",
+                help_text="The object's exact size in bytes. Its content is random"
+                " numbers, one per line. Without a size, it is one number from 0 to"
+                " 9999. The maximum is configurable (UPLOAD_MAX_BYTES).",
             )
         }
 

@@ -85,8 +85,9 @@ def write(
 
     Raises `NotCanonicalError` for a detail that could never be sealed,
     `AlreadyRecordedError` if a unique constraint is violated, and
-    `TrailUnavailableError` for other errors of the database. That is raised too if no
-    event was added, unless `may_add_none` is True: a trigger may have dropped the event.
+    `TrailUnavailableError` for other errors of the database. It is also raised if no
+    event was added, because a trigger may have dropped it; `may_add_none=True` allows
+    that none is added.
     """
     # A number with a fraction has no canonical form.
     refuse_fractions(detail)

@@ -156,7 +156,7 @@ class _Verifier:
                 on_progress(self.report)
         # Rules 6 and 7: events outside of seals, and the age of the last seal.
         self.events.check_dangling(first, excluding=self._without_row)
-        if first <= 1:  # it reads the whole table
+        if first <= 1:  # only in a full run: `check_twins` reads the whole table
             self.events.check_twins()
         self.events.report_differences()  # those of rule 5, too
         self._check_unsealed()
