@@ -95,7 +95,9 @@ class Bulkhead:
                 if store_answered:
                     self._progress_at = time.monotonic()
                 self._free_permits += 1
-                self._held -= Counter([client])  # keeps no client without a permit
+                self._held -= Counter(
+                    [client]
+                )  # also removes a client whose count is 0
                 self._changed.notify_all()
 
     def report_progress(self) -> None:

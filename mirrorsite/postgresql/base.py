@@ -86,7 +86,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
             # A new session may be allowed to write by now, or reach the new primary.
             return False
         if monotonic() - connection.answered_at < RECENT_SECONDS:
-            # Input means that the server has closed the connection: none is expected.
+            # No input is expected: if there is some, the server has closed the connection.
             poll = select.poll()
             poll.register(connection.fileno(), select.POLLIN)
             return not poll.poll(0)

@@ -76,8 +76,8 @@ class Chain:
         ):
             raise SealError(
                 f"seal {number}, the last one in the database, differs from"
-                f" {self.store.seal_object_key(number)} in the bucket, or that is missing;"
-                f" {HINT}"
+                f" its copy {self.store.seal_object_key(number)} in the bucket, or the"
+                f" copy is missing; {HINT}"
             )
         self.number, self.hash = number, seal.hash()
 

@@ -107,7 +107,7 @@ class UploadStorage(S3Storage):
 
     @cached_property
     def connection(self) -> Any:
-        """A boto3 resource that uses `client`; that of django-storages builds its own."""
+        """A boto3 resource that uses `client`; django-storages would create another client."""
         session = boto3.Session(botocore_session=self.configuration.session())
         resource = session.resource("s3", region_name=self.configuration.region_name)
         resource.meta.client = self.client
@@ -354,8 +354,8 @@ class UploadStorage(S3Storage):
     def oldest_version_id(self, key: str) -> str | None:
         """Return the id of the oldest version of `key` if it was overwritten or deleted.
 
-        Otherwise return None: reading without an id then returns the same version, or
-        there is none.
+        Otherwise return None: the key has at most one version, and reading without an id
+        returns that one.
         """
         for found in self.versions(key):
             if found.key == key and not found.is_single:
