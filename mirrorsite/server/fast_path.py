@@ -102,7 +102,7 @@ class FastPath:
 
 
 def request_id_of(fields: Mapping[bytes, bytes]) -> str:
-    """Return the id of the request with these header fields, by names in lower case."""
+    """Return the id of the request with these header fields; the keys are in lower case."""
     return request_id_from(
         fields.get(b"x-request-id", b"").decode("latin-1"),
         fields.get(b"traceparent", b"").decode("latin-1"),

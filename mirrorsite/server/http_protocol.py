@@ -227,7 +227,7 @@ class HTTPProtocol(HttpToolsProtocol):
                 self.refuse("headers-too-large" if is_head else "body-too-large")
 
     def _head_without_upgrade(self) -> bytes:
-        """Return the head to parse again, now as that of a request that may have a body."""
+        """Return the request's head without `Upgrade`; parsed again, it may have a body."""
         fields = [field for field in self.headers if field[0] != b"upgrade"]
         version = self.parser.get_http_version().encode()
         return b"%b %b HTTP/%b\r\n%b\r\n" % (
@@ -379,7 +379,7 @@ class HTTPProtocol(HttpToolsProtocol):
         """Send a problem, log it, and close."""
         headers = self.scope["headers"] if has_valid_head else []
         fields = dict(headers)
-        # Some proxies append their peer in a field of its own.
+        # Some proxies add another X-Forwarded-For field instead of extending the first.
         hops = [value for name, value in headers if name == b"x-forwarded-for"]
         raw_path = self.url.partition(b"?")[0] if has_valid_head else b"/"
         request_id = request_id_of(fields)
