@@ -33,11 +33,12 @@ def uuid_range(prefix: str) -> tuple[UUID, UUID] | None:
 def search_uploads(uploads: QuerySet[Upload], term: str) -> QuerySet[Upload]:
     """Return the uploads whose id, key, request id or SHA-256 begins with `term`.
 
-    One query for each column, limited to `MAX_FOUND`: for an OR over columns
-    PostgreSQL may scan the table in the list's order instead.
+    One query for each column, limited to `MAX_FOUND`, so that each uses its column's
+    index. For an OR over columns PostgreSQL may scan the table, newest rows first.
     """
     # If more than `MAX_FOUND` match: keys and most ids begin with their time, so the newest
-    # are found. The order of request ids and digests means nothing, so any are found.
+    # are found. The order of request ids and digests means nothing: of these, an arbitrary
+    # choice is found.
     queries = [
         uploads.filter(key__startswith=term).order_by("-key"),
         uploads.filter(request_id__startswith=term).order_by(),
