@@ -84,10 +84,10 @@ def purge(
 ) -> Iterator[Purge]:
     """Delete the objects of `uploads` that match their records, `jobs` at a time.
 
-    Raises `StoreError` when the store is unavailable or refuses access to an object, and
-    `TrailUnavailableError`; a refused deletion only reverts the purge. After an error, up
-    to `jobs` objects may be recorded as purged and still exist; `reconcile_uploads --fix`
-    deletes them.
+    Raises `TrailUnavailableError`, and `StoreError` when the store is unavailable or
+    refuses access to an object. If it refuses only the deletion, nothing is raised: the
+    purge is reverted. After an error, up to `jobs` objects may be recorded as purged and
+    still exist; `reconcile_uploads --fix` deletes them.
     """
     with ThreadPoolExecutor(jobs) as pool:
         for page in pages(uploads, PAGE):

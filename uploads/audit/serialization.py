@@ -105,8 +105,8 @@ def _readable(
 ) -> Iterator[tuple[int, _V | Exception]]:
     """Yield primary keys and values in order; an unreadable row's value is the error.
 
-    The query's error is raised once no row is left that could have caused it: if a column
-    is missing, for example, each row is first yielded with its error.
+    If the query itself fails, for example because a column is missing, every row is first
+    yielded with an error; after the last one, the query's error is raised.
     """
     rest = rows
     while True:

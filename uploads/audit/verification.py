@@ -183,7 +183,7 @@ class _Verifier:
         if seal is not None:
             return seal.hash()
         # Reported although this seal is before `first`: its time cannot be read, so if
-        # `since` is a time, the seal may have been made after that.
+        # `since` is a time, the seal may have been made after `since`.
         if AuditSeal.objects.filter(number=number).exists():
             self._add(FaultKind.CHANGED, number, "its row cannot be read")
         else:

@@ -312,7 +312,7 @@ class UploadStorage(S3Storage):
         except (ObjectExistsError, ObjectMissingError) as error:
             raise ObjectChangedError(str(error)) from error
         status = answer["ResponseMetadata"]["HTTPStatusCode"]
-        if status != 204:  # such as a proxy's page that the method is blocked
+        if status != 204:  # such as a proxy's page saying that DELETE is blocked
             raise error_from_status(status, str(status))
 
     # --- Listings ---------------------------------------------------------------------
