@@ -269,7 +269,7 @@ class RateLimitedPosts(APIView):
             except Problem:
                 # Refused before its credential is checked. Concurrent requests with valid
                 # credentials may fill the quota until they are checked and subtracted. If
-                # refused requests stayed counted, the quota would then still be full.
+                # refused requests stayed counted, the quota would be full even after that.
                 limiter.uncount(unproven)
                 raise
             counted_key = unproven
