@@ -92,11 +92,10 @@ def fingerprint_of(size: int | None) -> str:
 def longest_attempt(size: int, storage: UploadStorage) -> timedelta:
     """Return how long one attempt to store `size` bytes can take.
 
-    Each request is sent up to `max_attempts` times. An upload takes one PUT, or as a
-    multipart upload a request for each part and three more (create, complete, abort);
-    the whole multipart upload, too, is repeated up to `max_attempts` times. A HEAD request
-    may follow. Rather too long than too short: the PUT is counted for a multipart upload
-    too.
+    Each request is sent up to `max_attempts` times. A small upload takes one PUT. A
+    multipart upload takes a request for each part and three more (create, complete,
+    abort), and is itself repeated up to `max_attempts` times. A HEAD request may follow.
+    Rather too long than too short: the PUT is counted for a multipart upload too.
     """
     store = storage.configuration
     attempts = store.max_attempts

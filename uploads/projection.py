@@ -239,7 +239,7 @@ def _state_of(
                 # The actor recorded the object, and did not upload it.
                 request_id = detail.get("request_id", "")
                 facts |= {"requester_name": "unknown", "request_id": request_id}
-        # The other actions do not change the status.
+        # An action that is not in STATUS_AFTER does not change the status.
         status = STATUS_AFTER.get(Action(action), status)
         if action in _FACT_ACTIONS:
             facts |= {name: detail[name] for name in _FACTS if name in detail}

@@ -76,8 +76,8 @@ class CursorChangeList(FilteredChangeList):
         if direction in {"older", "newer"}:
             rows = rows.filter(self._beyond(pk, "gt" if backwards else "lt"))
         # A further row shows whether another page follows in this direction. In the
-        # opposite direction there is one if the user came from there, and none if this is
-        # the newest or the oldest page.
+        # opposite direction there is one if the user came from there (older, newer), and
+        # none if the user went straight to the newest or the oldest page.
         found = list(rows[: size + 1])
         has_more = len(found) > size
         if backwards:
