@@ -227,7 +227,7 @@ class HTTPProtocol(HttpToolsProtocol):
                 self.refuse("headers-too-large" if is_head else "body-too-large")
 
     def _head_without_upgrade(self) -> bytes:
-        """Return the request's head without `Upgrade`; parsed again, it may have a body."""
+        """Return the head without `Upgrade`; after it the parser also reads the body."""
         fields = [field for field in self.headers if field[0] != b"upgrade"]
         version = self.parser.get_http_version().encode()
         return b"%b %b HTTP/%b\r\n%b\r\n" % (
