@@ -12,8 +12,8 @@ class UploadsConfig(AppConfig):
     def ready(self) -> None:
         from mirrorsite.readiness import readiness
 
-        # Those not used here register checks, receivers of signals and problem types
-        # when imported.
+        # Not all of these are used here: importing them registers checks, receivers of
+        # signals and problem types.
         from uploads import (  # noqa: F401
             accounts,
             checks,

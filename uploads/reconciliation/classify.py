@@ -160,10 +160,11 @@ def _classify_recorded(upload: Upload, listed: ListedObject | None) -> Finding |
 def _id_must_match(upload: Upload) -> bool:
     """Return True if the object must have this upload's id in its metadata.
 
-    `repair` records the object of a pending or failed upload as stored, and deletes that
-    of a purged one, so it must be the upload's own. For a stored or missing upload,
-    equal bytes are enough (verify_uploads has the same rule), because a copy that an
-    operator restored may lack the metadata. An adopted object may have another id, or none (`uploads.orphans`).
+    `repair` records a pending or failed upload as stored, and deletes the object of a
+    purged one: for these the object must be the upload's own. For a stored or missing
+    upload, equal bytes are enough (verify_uploads has the same rule), because a copy that
+    an operator restored may lack the metadata. An adopted object may have another id, or
+    none (`uploads.orphans`).
     """
     if upload.status not in (Status.PENDING, Status.FAILED, Status.PURGED):
         return False

@@ -55,8 +55,8 @@ def agree(listed: ListedObject | None, row: Row | None, bucket: str) -> bool:
 def scan_pairs(since: datetime | None = None) -> Iterator[Pair]:
     """Yield each key of bucket and table with its object and its row.
 
-    If the store lists in another order, a key can come twice: once with its object only,
-    once with its row only.
+    If the store does not list keys in the order of their UTF-8 bytes, a key can come
+    twice: once with its object only, once with its row only.
 
     With `since`, only the keys of that day and later, and the older uploads that are
     pending or among the last purges: all that a recent crash or outage can have left
