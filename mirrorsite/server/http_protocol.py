@@ -94,6 +94,7 @@ class HTTPProtocol(HttpToolsProtocol):
         self._phase = Phase.NOTHING
         self._deadline = math.inf
         self._requests_in_read = 0
+        self._read_bytes = 0
         self._incomplete_bytes = 0
         self._body_bytes = 0
         self._is_shutting_down = False
@@ -198,11 +199,9 @@ class HTTPProtocol(HttpToolsProtocol):
         if self.timeout_keep_alive_task is not None:
             self.timeout_keep_alive_task.cancel()
             self.timeout_keep_alive_task = None
-        if self._phase in _INCOMPLETE:
-            self._requests_in_read = 1
-        else:
-            self._requests_in_read = self._incomplete_bytes = 0
-        self._incomplete_bytes += len(data)
+        self._requests_in_read = 1 if self._phase in _INCOMPLETE else 0
+        self._read_bytes = len(data)
+        self._incomplete_bytes += self._read_bytes
         while data and not self._ignores_input:
             try:
                 self.parser.feed_data(data)
@@ -245,6 +244,7 @@ class HTTPProtocol(HttpToolsProtocol):
         self.scope["state"]["is_closed"] = self.transport.is_closing
         self._phase = Phase.HEAD
         self._deadline = self.loop.time() + REQUEST_SECONDS
+        self._incomplete_bytes = self._read_bytes
         self._body_bytes = 0
         self._stall_seconds = STALL_SECONDS
 
