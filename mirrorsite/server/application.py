@@ -94,6 +94,8 @@ class Application:
             logger.exception("the request failed")
             current_request_id.reset(token)
             response = _refusal(request, "internal-error")
+            # At shutdown, a request pipelined behind this one would begin, and be cut off.
+            response.fields.append((b"connection", b"close"))
         if response.sent_bytes is None:
             await send(
                 {

@@ -313,7 +313,9 @@ class TestPipelined:
         places = [answer.index(b"\r\n\r\n/%d " % n) for n in range(20)]
         assert places == sorted(places)
 
-    def test_no_more_is_read_while_they_wait(self):
+    @pytest.fixture
+    def waiting(self) -> Iterator[Connection]:
+        """Return a connection with a request that a thread works on, and one behind it."""
         may_answer = threading.Event()
 
         def get_response(request: Request) -> HttpResponse:
@@ -322,12 +324,28 @@ class TestPipelined:
 
         server = Server(Application(get_response, {}, threads=1))
         connection = server.connect()
-        try:
-            connection.send(GET + END + GET + END)
-            assert connection.transport.is_reading is False  # type: ignore[comparison-overlap]
-        finally:
-            may_answer.set()
-            server.close()
+        connection.send(GET + END + GET + END)
+        yield connection
+        may_answer.set()
+        server.close()
+
+    def test_no_more_is_read_while_they_wait(self, waiting):
+        assert waiting.transport.is_reading is False
+
+    def test_shutdown_takes_too_long__the_next_one_is_not_begun(self, waiting):
+        """The process ends, and would cut it off."""
+        for task in waiting.server.state.tasks:
+            task.cancel()  # as uvicorn does
+        waiting.server.run()
+        assert waiting.statuses == [500]
+        assert waiting.transport.is_closed
+
+    def test_parts_begin_and_end_within_requests__each_answered(self, connection):
+        """However many bytes they are in total: no single request is large."""
+        sent = (GET + b"X: %b\r\n" % (b"a" * 1000) + END) * 200
+        for at in range(0, len(sent), 1500):
+            connection.send(sent[at : at + 1500])
+        assert connection.statuses == [200] * 200
 
     def test_too_many__disconnected(self, connection):
         connection.send((GET + END) * (MAX_PIPELINED + 2))
