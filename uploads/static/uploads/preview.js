@@ -19,7 +19,7 @@ if (button) {
       // An error outside of the preview, such as an unavailable database, is a page.
       shown.textContent = answer.headers.get("Content-Type").startsWith("text/plain")
         ? await answer.text()
-        : `The service answered ${answer.status} ${answer.statusText}.`;
+        : `The service answered with status ${answer.status}.`;
       shown.classList.toggle("failed", !answer.ok);
     } catch {
       shown.textContent = "The service did not answer.";
