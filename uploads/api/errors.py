@@ -68,7 +68,7 @@ def problem_of(error: Exception) -> Problem | None:
             logger.error("%s", error, exc_info=error)
             return Problem(
                 "trail-unavailable",
-                "The database is unavailable; the request was not carried out.",
+                "The database is unavailable, so the request failed.",
             )
         case TrailUnavailableError():
             return Problem(
