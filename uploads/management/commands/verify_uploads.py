@@ -79,12 +79,11 @@ class Command(OperatorCommand):
                 }
                 line = f"{action}: {upload.key}: {'; '.join(outcome.differences)}"
                 self.print_result(fault, line)
-        summary = {"uploads": counts.total(), "outcomes": counts}
-        text = _summary(counts)
+        checked, text = counts.total(), _summary(counts)
         if elsewhere := count_in_other_buckets():
             counts["in another bucket"] = elsewhere
             text += f"; {elsewhere:,} in another bucket"
-        self.print_result(summary, text)
+        self.print_result({"uploads": checked, "outcomes": counts}, text)
         faults = counts[Action.MISSING.value] + counts[Action.CORRUPTED.value]
         if elsewhere:
             raise DifferencesFound(
