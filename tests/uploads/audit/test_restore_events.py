@@ -90,6 +90,11 @@ def test_cut_anywhere__restored(trail):
         detail = {"error": error}
         transitions.record(upload, Action.FAILED, ACTOR, detail=detail, error=error)
 
+    def fail_and_arrive(upload: Upload) -> None:
+        fail(upload)
+        for action in (Action.CORRUPTED, Action.VERIFIED):
+            transitions.record(upload, action, ACTOR)
+
     def rotate() -> None:
         seal(next_key=new_key.public_key)
         trail.key = new_key
@@ -105,6 +110,7 @@ def test_cut_anywhere__restored(trail):
         lambda: add_uploads(1),
         lambda: seal(events_per_seal=2),
         lambda: transitions.record(pending[0], Action.STORED, ACTOR),
+        lambda: fail_and_arrive(pending[1]),
         seal,
     )
     backups = []

@@ -116,9 +116,9 @@ class TestVerifyAudit:
         with as_owner():
             execute("DELETE FROM uploads_uploadevent")
             _, text = run("verify_audit", "--json")
-        told = json.loads(text[: text.rindex("}") + 1])
-        assert told["counts"] == {"invented": 6, "missing": 12}
-        assert (len(told["faults"]), told["faults_omitted"]) == (10, 8)
+        printed = json.loads(text[: text.rindex("}") + 1])
+        assert printed["counts"] == {"invented": 6, "missing": 12}
+        assert (len(printed["faults"]), printed["faults_omitted"]) == (10, 8)
 
 
 class TestCheckIsNoted:

@@ -11,6 +11,7 @@ from typing import Any
 from unittest.mock import Mock
 
 import pytest
+from django.utils import timezone
 
 from tests.uploads import making
 from tests.uploads.making import put_raw
@@ -181,6 +182,13 @@ class TestAdoption:
         monkeypatch.setattr(type(bucket), "head", denied)
         with pytest.raises(StoreRefusedError):
             list(reconcile(FIX, scan_pairs()))
+
+    def test_adopt__dated_by_a_clock_that_is_ahead(self, bucket, monkeypatch):
+        put_raw(bucket, "uploads/2026/11/01/a.txt", b"x")
+        yesterday = timezone.now() - timedelta(days=1)
+        monkeypatch.setattr(timezone, "now", lambda: yesterday)
+        ((kind, *_),) = found(Options(actor=ACTOR))
+        assert kind == "object without record"
 
     def test_adopt__everything_known(self, bucket):
         """The database lost the record; the object tells it again."""
