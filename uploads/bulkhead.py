@@ -95,9 +95,8 @@ class Bulkhead:
                 if store_answered:
                     self._progress_at = time.monotonic()
                 self._free_permits += 1
-                self._held -= Counter(
-                    [client]
-                )  # also removes a client whose count is 0
+                # Subtraction also removes a client whose count is 0.
+                self._held -= Counter([client])
                 self._changed.notify_all()
 
     def report_progress(self) -> None:

@@ -70,8 +70,8 @@ def seal_audit(
     Events written during the run may be left to the next one. `next_key` is a public
     key to announce in the first seal of the run. The old key continues to sign until
     AUDIT_SIGNING_KEY is changed. The new key's first seal retires the old key: seals that
-    the old key signs after that are not valid. A key that was announced and lost is replaced by announcing
-    another one, and is retired together with the old key.
+    the old key signs after that are not valid. A key that was announced and lost is
+    replaced by announcing another one, and is retired together with the old key.
 
     Raises `AuditKeyError` when there is no key to sign with, `SealError` when the
     bucket contradicts the database, `StoreError`, and `TrailUnavailableError`. The next
