@@ -12,8 +12,8 @@ from uploads.models import AuditSeal, Upload, UploadEvent
 from uploads.storage import UploadStorage
 
 MODELS: tuple[Any, ...] = (AuditSeal, Upload, UploadEvent)
-#: Rows and objects of the last trail that was sealed, and until when they serve: a seal
-#: that is minutes old is a fault.
+#: Rows and objects of the last trail that was sealed, and until when they are copied:
+#: verify_audit reports a last seal that is older than five minutes.
 _copy: dict[str, Any] = {"until": 0.0}
 
 
