@@ -54,8 +54,8 @@ def json_line(value: Any) -> str:
     return "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in line)
 
 
-#: Paths that `quoted_path` returns as they are. Without a cache, which a client could fill
-#: with long ones.
+#: Paths that `quoted_path` returns as they are. A cache would cost memory: a client could
+#: fill it with long paths.
 _QUOTED_PATH = re.compile(rb"[A-Za-z0-9/:@!$&'()*+,;=~._-]*")
 
 

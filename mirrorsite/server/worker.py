@@ -199,8 +199,8 @@ class Worker(UvicornWorker):
 
     async def _run(self) -> None:
         self.config.app = self.wsgi
-        # gunicorn kills the worker after its timeout; before, what uvicorn then cancels is
-        # answered and logged.
+        # uvicorn cancels the requests a second before gunicorn kills the worker, so that they
+        # are still answered and logged.
         self.config.timeout_graceful_shutdown = max(1, self.cfg.graceful_timeout - 1)
         # gunicorn numbers the workers that it starts; it calls the number `age`.
         server = DrainingServer(self.config, _counts, self.age, self.ppid)
