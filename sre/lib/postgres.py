@@ -164,7 +164,7 @@ class Postgres:
 
     def _log_end(self) -> str:
         """Return the last lines of the log, whose directory may be a temporary one."""
-        lines = self.log.read_text(errors="replace").splitlines()[-5:]
+        lines = self.log.read_text(errors="replace").splitlines()[-10:]
         return "\n".join([f"the end of {self.log}:", *lines])
 
     def _owner(self, data: Path) -> tuple[int, int] | None:
