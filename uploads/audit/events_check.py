@@ -110,9 +110,9 @@ class EventsCheck:
     def check_twins(self) -> None:
         """Report ids that more than one event has.
 
-        The comparison does not find them if both were sealed, under one seal or two. They
-        are possible only if the tables' owner dropped the primary key, and such events
-        cannot be restored.
+        If two events with one id were both sealed, under one seal or two, the comparison
+        does not find them. Such events can exist only if the tables' owner dropped the
+        primary key, and cannot be restored.
         """
         rows = UploadEvent.objects.values_list("id").annotate(rows=Count("id"))
         for event_id, count in rows.filter(rows__gt=1).iterator():

@@ -348,7 +348,7 @@ class _Verifier:
         return True
 
     def _is_unfinished(self, seal: Seal) -> bool:
-        """Return True if the events of a seal are all unsealed: it can be recorded."""
+        """Return True if none of its events is sealed yet, so that it can be recorded."""
         try:
             return not missing_or_sealed(seal, sealed_lines(self.store, seal))
         except SealError:
