@@ -269,12 +269,23 @@ class DropDatabaseTraceback(logging.Filter):
         return True
 
 
+# Without the cache, this would take a fifth of the time of formatting a line.
+@lru_cache(maxsize=4)
+def _utc_text(second: int, form: str) -> str:
+    return time.strftime(form, time.gmtime(second))
+
+
 class UTCFormatter(logging.Formatter):
     """Times in UTC (RFC 3339), to the millisecond."""
 
-    converter = staticmethod(time.gmtime)
     default_time_format = "%Y-%m-%dT%H:%M:%S"
     default_msec_format = "%s.%03dZ"
+
+    def formatTime(  # noqa: N802 the name in logging
+        self, record: logging.LogRecord, datefmt: str | None = None
+    ) -> str:
+        second = _utc_text(int(record.created), self.default_time_format)
+        return self.default_msec_format % (second, record.msecs)
 
 
 class JsonFormatter(UTCFormatter):
