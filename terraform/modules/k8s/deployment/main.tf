@@ -139,7 +139,7 @@ locals {
     }
   }
   # After the network policies, without which it cannot reach the database. As a hook it is
-  # made anew by each apply of the release: Helm would not repeat a failed Job.
+  # created again by each apply of the release: Helm would not repeat a failed Job.
   migration = {
     apiVersion = "batch/v1"
     kind       = "Job"
