@@ -32,6 +32,18 @@ def manage(
     )
 
 
+def path_with_aws(directory: Path) -> str:
+    """Return a PATH with the environment's programs and, in `directory`, the AWS CLI.
+
+    Its own script cannot start if the environment's path has a space.
+    """
+    directory.mkdir(exist_ok=True)
+    script = directory / "aws"
+    script.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m awscli "$@"\n')
+    script.chmod(0o755)
+    return f"{directory}:{sys.prefix}/bin:{os.environ['PATH']}"
+
+
 def ask(url: str, method: str = "GET", **headers: str) -> tuple[int, Any, bytes]:
     """Send a request to a running service; return status, headers and body."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}

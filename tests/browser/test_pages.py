@@ -5,9 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
 import re
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.browser.conftest import Visitor
-from tests.support import ROOT, run_program
+from tests.support import ROOT, path_with_aws, run_program
 
 pytestmark = pytest.mark.browser
 Visit = Callable[..., Visitor]
@@ -206,8 +204,7 @@ def test_verify_preview_and_proof(visit, upload, staffed, tmp_path):
     checked = run_program(
         ["bash", "-euo", "pipefail", "-c", page.inner_text("pre")],
         cwd=tmp_path,
-        env=staffed.environment
-        | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
+        env=staffed.environment | {"PATH": path_with_aws(tmp_path / "aws")},
     )
     assert checked.returncode == 0, checked.stdout + checked.stderr
     lines = [line for line in checked.stdout.splitlines() if line[:1] == "{"]

@@ -145,7 +145,7 @@ class TestRotateSecrets:
             machine.programs / "psql",
             "#!/bin/sh\nfor argument; do shift; case $argument in --host=*) ;;"
             ' *) set -- "$@" "$argument" ;; esac; done\n'
-            f'exec {psql} --host="{parameters["host"]}"'
+            f'exec "{psql}" --host="{parameters["host"]}"'
             f' --port="{parameters["port"]}" "$@"\n',
         )
         return machine

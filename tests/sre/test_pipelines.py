@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import shutil
 from contextlib import nullcontext
 from pathlib import Path
@@ -271,7 +272,7 @@ class TestEnvironment:
 
     def given(self, tmp_path: Path, **variables: str) -> dict[str, str]:
         done = run_program(
-            ["sh", "-euc", f". {ENVIRONMENT}; env"],
+            ["sh", "-euc", f". {shlex.quote(str(ENVIRONMENT))}; env"],
             env={
                 "PATH": "/usr/bin:/bin",
                 "TMPDIR": str(tmp_path),

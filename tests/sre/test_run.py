@@ -28,7 +28,7 @@ import pytest
 from sre.lib import local_service, processes
 from sre.lib.ports import free_ports, is_listening
 from sre.lib.postgres import Postgres, temporary_server
-from tests.support import ROOT
+from tests.support import ROOT, path_with_aws
 from tests.test_docs import blocks
 
 pytestmark = pytest.mark.service
@@ -138,7 +138,7 @@ class Checkout:
         done = subprocess.run(
             ["bash", "-euo", "pipefail", "-c", commands],
             cwd=self.directory,
-            env={"PATH": f"{sys.prefix}/bin:{os.environ['PATH']}", "HOME": "/"},
+            env={"PATH": path_with_aws(self.output.parent / "aws"), "HOME": "/"},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
